@@ -25,6 +25,14 @@ class ConfigurationError(AsOfError):
     """A setting is missing, malformed or contradicts another."""
 
 
+class WorkerMismatch(ConfigurationError):
+    """A worker has other code, libraries or another database than the command that sent it work."""
+
+
+class RangeFailed(AsOfError):
+    """The work on one range of keys failed wherever it was tried. What other ranges wrote stays."""
+
+
 class DataError(AsOfError):
     """Data is not what it must be; nothing was changed."""
 

@@ -27,10 +27,18 @@ flows=$(sed -n 's/^\([a-z0-9.-]*\)==.*/--no-emit-package \1/p' requirements/flow
 lock pyproject.toml --extra flows --extra lightgbm --extra xgboost -c requirements/dev.txt $flows -o requirements/boosters.txt
 # shellcheck disable=SC2086
 lock pyproject.toml --extra flows --extra catboost -c requirements/dev.txt $flows -o requirements/catboost.txt
-for lock in boosters catboost; do # without the long list of what is left out
+# The engine of several machines.
+# shellcheck disable=SC2086
+lock pyproject.toml --extra flows --extra ray -c requirements/dev.txt $flows -o requirements/ray.txt
+for lock in boosters catboost ray; do # without the long list of what is left out
     sed '/^$/,$d' "requirements/$lock.txt" >"$scratch/lock" && cat "$scratch/lock" >"requirements/$lock.txt"
 done
 lock --group pyproject.toml:mlflow -c requirements/dev.txt -o requirements/mlflow.txt
 lock --group pyproject.toml:build -c requirements/dev.txt -o requirements/build.txt
 lock --group pyproject.toml:audit -o requirements/audit.txt
 lock --group pyproject.toml:docs -o requirements/docs.txt
+# Of the AWS CDK's wheel only the archive with helm is used, so nothing that it imports.
+unused="aws-cdk-asset-awscli-v1 aws-cdk-asset-node-proxy-agent-v6 aws-cdk-cloud-assembly-schema aws-cdk-lib cattrs constructs jsii
+    publication python-dateutil typeguard tzdata"
+# shellcheck disable=SC2086
+lock --group pyproject.toml:kubernetes $(printf -- '--no-emit-package %s ' $unused) -o requirements/kubernetes.txt

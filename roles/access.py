@@ -57,6 +57,7 @@ OWN_TABLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "parity_checks": {INGEST: APPEND, TRAINING: APPEND},
     "promotions": {TRAINING: APPEND},
     "scoring_runs": {TRAINING: ("SELECT", "INSERT", "UPDATE"), ERASURE: ("SELECT", "UPDATE")},
+    "scoring_ranges": {TRAINING: ("SELECT", "INSERT", "UPDATE")},
     "scored_users": {TRAINING: APPEND, ERASURE: ERASE},
     "scores": {TRAINING: READ},
     **{

@@ -27,7 +27,8 @@ RESERVED_TABLES = frozenset(
     {
         *REGISTRY_TABLES,
         *("loads", "materialisations", "whole_materialisations_begun", "parity_checks", "promotions"),
-        *("scoring_runs", "scored_users", "scores", "online_definitions", "accepted_definitions"),
+        *("scoring_runs", "scoring_ranges", "scored_users", "scores", "online_definitions"),
+        "accepted_definitions",
         *("applied_features", "erasures", "monitor_runs", "monitor_metrics", "alerts", "alert_events"),
     }
 )

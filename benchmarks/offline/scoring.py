@@ -94,14 +94,16 @@ def _versions(settings: Settings) -> dict[str, str]:
 
 def _chunks(settings: Settings, version: str) -> "Iterator[Chunk]":
     from training.data.snapshots.known_at import tables_known_at
+    from training.ranges.plan import ranges_between
     from training.release.registry.versions import model_version
     from training.scoring.reading import read_chunks, read_features
-    from training.scoring.score import CHUNK_USERS
+    from training.scoring.work import CHUNK_USERS
 
     use_case, as_of = load("churn"), datetime.fromisoformat(AS_OF)
     features = read_features(settings, model_version(settings, use_case, version).facts.contract)
     with tables_known_at(settings, use_case.extract, as_of=as_of, known_at=settings.now()) as tables:
-        yield from read_chunks(tables, use_case.extract, features, as_of=as_of, size=CHUNK_USERS)
+        (whole,) = ranges_between([], as_of=as_of, known_at=settings.now())
+        yield from read_chunks(tables, use_case.extract, features, whole, size=CHUNK_USERS)
 
 
 def bare(settings: Settings, version: str, _: str) -> dict[str, float]:

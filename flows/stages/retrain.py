@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from asof.extracts.cadence import moment_text
-from asof.settings import Moment
+from asof.settings import EngineName, Moment, with_engine
 from asof.use_cases import default_name, load
 from flows.lineage.datasets import of_retrain
 from flows.lineage.emitting import emits_lineage
@@ -25,9 +25,11 @@ from training.release.registry.versions import ModelVersion
 
 
 @step("train-version")
-def train_version(use_case: str, as_of: datetime, known_at: datetime | None, estimator: str | None) -> ModelVersion:
+def train_version(
+    use_case: str, as_of: datetime, known_at: datetime | None, estimator: str | None, engine: str | None
+) -> ModelVersion:
     """Builds the training set, fits, evaluates and registers a new version."""
-    settings, problem = settings_with_database(), load(use_case)
+    settings, problem = with_engine(settings_with_database(), engine), load(use_case)
     service = problem.estimator(estimator).feature_service
     log.info("training set as of %s", moment_text(as_of))
     training_set = build_training_set(settings, problem, as_of, known_at=known_at, feature_service=service)
@@ -45,26 +47,32 @@ def retrain(
     estimator: str | None = None,
     promotion: bool = True,
     alert: UUID | None = None,
+    engine: EngineName | None = None,
 ) -> dict[str, Any]:
     """Trains as of a moment (default: the newest with labels), registers, and promotes through the gate.
 
-    Because of an `alert` it does so only if nobody else does and there is reason to, which the result says; what came
-    of it is recorded with the alert. Raises InspectionError if the data checks find errors that the use case has not
-    acknowledged.
+    The training set is built by `engine` (default: that of the settings). Because of an `alert` it does so only if
+    nobody else does and there is reason to, which the result says; what came of it is recorded with the alert. Raises
+    InspectionError if the data checks find errors that the use case has not acknowledged.
     """
     use_case = use_case or default_name()
     if alert:
-        return handle_alert(use_case, alert, lambda: _retrain(use_case, as_of, known_at, estimator, promotion))
-    return _retrain(use_case, as_of, known_at, estimator, promotion)
+        return handle_alert(use_case, alert, lambda: _retrain(use_case, as_of, known_at, estimator, promotion, engine))
+    return _retrain(use_case, as_of, known_at, estimator, promotion, engine)
 
 
 def _retrain(
-    use_case: str, as_of: datetime | None, known_at: datetime | None, estimator: str | None, promotion: bool
+    use_case: str,
+    as_of: datetime | None,
+    known_at: datetime | None,
+    estimator: str | None,
+    promotion: bool,
+    engine: EngineName | None,
 ) -> dict[str, Any]:
     settings = settings_with_tracking()
     moment = as_of or newest_labelled(settings, load(use_case), known_at)
     checks = inspect_month(use_case, moment, known_at)
-    version = train_version(use_case, moment, known_at, estimator)
+    version = train_version(use_case, moment, known_at, estimator, engine)
     outcome = promote_version(use_case, version.version, known_at) if promotion else None
     metrics = [{"metric": name, "value": value} for name, value in version.metrics.items()]
     publish_table("evaluation", metrics, f"Metrics of {version.name} version {version.version}")

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from asof.settings import Moment
+from asof.settings import EngineName, Moment, with_engine
 from asof.use_cases import default_name, load
 from flows.lineage.datasets import of_score
 from flows.lineage.emitting import emits_lineage
@@ -15,10 +15,12 @@ from training.scoring.score import POSTGRES, Scoring, score_users
 
 
 @step("score")
-def score_all(use_case: str, as_of: Moment | None, known_at: Moment | None, version: str | None, to: str) -> Scoring:
+def score_all(
+    use_case: str, as_of: Moment | None, known_at: Moment | None, version: str | None, to: str, engine: str | None
+) -> Scoring:
     """Scores every user, or those that an interrupted run left."""
     return score_users(
-        settings_with_database(),
+        with_engine(settings_with_database(), engine),
         load(use_case),
         as_of=as_of,
         known_at=known_at,
@@ -38,6 +40,7 @@ def scoring_result(scoring: Scoring) -> dict[str, Any]:
         "users": tally.scored,
         "flagged": tally.flagged,
         "to": scoring.to,
+        "digest": tally.digest,
         "done": message,
         "new": scoring.new,
         "seconds": round(scoring.seconds, 2),
@@ -53,10 +56,14 @@ def score(
     known_at: Moment | None = None,
     version: str | None = None,
     to: str = POSTGRES,
+    engine: EngineName | None = None,
 ) -> dict[str, Any]:
-    """Scores as of a moment (default: the newest snapshot) with a version (default: the one in Production)."""
+    """Scores as of a moment (default: the newest snapshot) with a version (default: the one in Production).
+
+    `engine` says where (default: that of the settings).
+    """
     use_case = use_case or default_name(from_store=True)
     settings_with_tracking()
-    result = scoring_result(score_all(use_case, as_of, known_at, version, to))
+    result = scoring_result(score_all(use_case, as_of, known_at, version, to, engine))
     publish_table("scoring", result["outcomes"], f"{result['model']} version {result['version']}: {result['done']}")
     return result

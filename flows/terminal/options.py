@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -29,6 +29,11 @@ AsOf = Annotated[
 
 KnownAt = Annotated[
     datetime | None, typer.Option(formats=MOMENT, help="Use only what was known at this moment, UTC; default: now.")
+]
+
+Engine = Annotated[
+    Literal["here", "processes", "ray"] | None,  # as `asof.settings.EngineName`, which takes long to import
+    typer.Option(help="Where ranges of entities are worked on; default: ASOF_ENGINE, or `here`."),
 ]
 
 First = Annotated[datetime | None, typer.Option("--as-of", formats=MOMENT, help="The moment of month_000, UTC.")]

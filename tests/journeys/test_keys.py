@@ -182,8 +182,8 @@ async def predict(client: httpx.AsyncClient, *, body: Any) -> httpx.Response:
 def score(case: Case, folder: Path) -> dict[str, float]:
     """By the text of the entity: equal in both places, and resumed after any chunk."""
     run = partial(score_users, case.settings, case.use_case, as_of=AS_OF, version=case.version.version)
-    first = run(chunk=7)
-    to_files = run(to=str(folder), chunk=64)
+    first = run(range_users=7)
+    to_files = run(to=str(folder), range_users=64)
     assert first.tally.answered == to_files.tally.answered == len(case.rows)
     query = f"SELECT entity, probability FROM scores WHERE model = 'keyed_{case.name}'"
     stored = dict(fetch(case.settings, query))
@@ -192,23 +192,21 @@ def score(case: Case, folder: Path) -> dict[str, float]:
     return stored
 
 
-def test_an_interrupted_score_goes_on_after_the_last_entity(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    from training.scoring import score as module
+def test_an_interrupted_score_goes_on_with_the_ranges_that_are_left(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training.scoring import work as module
 
-    taken: list[Any] = []
-
-    def first_chunks(*given: Any, **named: Any) -> Iterator[Any]:
-        for number, chunk in enumerate(read_chunks(*given, **named)):
-            taken.append(named["after"])
-            if number == 2:
-                raise OSError("the disk is full")
-            yield chunk
+    def first_ranges(*given: Any, **named: Any) -> Iterator[Any]:
+        if given[-1].number >= 2:
+            raise OSError("the disk is full")
+        yield from read_chunks(*given, **named)
 
     read_chunks = module.read_chunks
     later = AS_OF.replace(month=2, day=10)
-    run = partial(score_users, case.settings, case.use_case, as_of=later, version=case.version.version, chunk=50)
+    run = partial(score_users, case.settings, case.use_case, as_of=later, version=case.version.version, range_users=50)
     with monkeypatch.context() as patch:
-        patch.setattr(module, "read_chunks", first_chunks)
+        patch.setattr(module, "read_chunks", first_ranges)
         with pytest.raises(Exception, match="the disk is full"):
             run()
     whole = run()

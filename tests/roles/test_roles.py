@@ -350,6 +350,7 @@ SERVING_MAY_NOT_READ = (
     "promotions",
     "parity_checks",
     "scoring_runs",
+    "scoring_ranges",
     "scored_users",
     "scores",
 )

@@ -1,17 +1,21 @@
-"""Scores -> a folder of Parquet parts for each run, each written to a temporary file and renamed.
+"""Scores -> a folder of Parquet parts for each run, one for each range, each written to a temporary file and renamed.
 
-Each part has the run and its tally so far in its metadata, which is all that resuming needs. `_SUCCESS`, written last,
-lists the parts with their SHA-256.
+Each part has the run and its own tally in its metadata; `_PLAN`, written first, has the run and the users at which its
+ranges begin: all that resuming needs. `_SUCCESS`, written last, lists the parts with their SHA-256. Workers on other
+machines write to the same folder, which must be mounted there under the same path.
 """
 
 import hashlib
-from collections.abc import Iterator
+import os
+import socket
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as arrow
 from pyarrow import ArrowException, parquet
 from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
@@ -19,50 +23,81 @@ from pydantic_core import from_json, to_json
 from asof.errors import ScoringError
 from asof.files import rename_durably, try_lock
 from asof.settings import Settings
-from training.scoring.results import ScoredChunk, already_running
+from training.scoring.results import ScoredChunk, already_running, row_schema
 from training.scoring.run import Run, Tally
 
-MANIFEST = "_SUCCESS"
+MANIFEST, PLAN = "_SUCCESS", "_PLAN"
 RUN, TALLY, ERASED = b"asof.run", b"asof.tally", b"asof.erased"
-"""In a part's metadata: its run, the run's tally up to it, and how many of its users were erased since."""
+"""In a part's metadata: its run, its tally, and how many of its users were erased since."""
 FOLDERS = "score_folders"
 """The file of the home that lists the folders with scores."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class ParquetWriter:
-    """A `ScoreWriter` to the run's own folder."""
+    """A `RangeWriter` to the run's own folder."""
+
+    folder: Path
+    run: Run
+
+    def write(self, settings: Settings, number: int, chunks: Iterator[ScoredChunk]) -> Tally:  # noqa: ARG002
+        part = self.folder / f"part-{number:05}.parquet"
+        if part.exists():
+            return _tally(_metadata(part))
+        scored = [*chunks]
+        tally = sum((chunk.tally for chunk in scored), Tally())
+        rows = arrow.concat_tables([chunk.rows for chunk in scored]) if scored else row_schema({}).empty_table()
+        rows = rows.replace_schema_metadata({RUN: to_json(self.run), TALLY: to_json(tally)})
+        draft = part.with_name(f".{part.name}.{socket.gethostname()}.{os.getpid()}")
+        parquet.write_table(rows, draft, compression="zstd")
+        rename_durably(draft, part)
+        return tally
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The content of `_PLAN`."""
+
+    run: Run
+    cuts: Sequence[str]
+
+
+@dataclass
+class ParquetRun:
+    """An `OpenRun` in its own folder."""
 
     folder: Path
     run: Run
     tally: Tally
-    complete: bool
-    parts: int
+    complete: bool = False
+    cuts: Sequence[str] | None = None
+    done: Collection[int] = ()
 
-    def write(self, chunk: ScoredChunk) -> None:
-        rows = chunk.rows.replace_schema_metadata({RUN: to_json(self.run), TALLY: to_json(chunk.tally)})
-        self.folder.mkdir(parents=True, exist_ok=True)
-        part = self.folder / f"part-{self.parts:05}.parquet"
-        temporary = part.with_name(f".{part.name}")
-        parquet.write_table(rows, temporary, compression="zstd")
-        rename_durably(temporary, part)
-        self.parts += 1
+    def begin(self, cuts: Sequence[str]) -> ParquetWriter:
+        if self.cuts is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._write(PLAN, Plan(self.run, cuts))
+        for draft in self.folder.glob(".part-*"):  # of workers that were killed
+            draft.unlink(missing_ok=True)
+        return ParquetWriter(self.folder, self.run)
+
+    def advance(self, tally: Tally) -> None:
+        """Nothing: each part has its own tally."""
 
     def finish(self, tally: Tally) -> None:
-        manifest = {
-            "run": self.run,
-            "tally": tally,
-            "finished_at": datetime.now(UTC),
-            "parts": [part_entry(part) for part in _parts(self.folder)],
-        }
-        temporary = self.folder / f".{MANIFEST}"
-        temporary.write_bytes(to_json(manifest, indent=2) + b"\n")
-        rename_durably(temporary, self.folder / MANIFEST)
+        parts = [part_entry(part) for part in _parts(self.folder)]
+        self._write(MANIFEST, {"run": self.run, "tally": tally, "finished_at": datetime.now(UTC), "parts": parts})
+        (self.folder / PLAN).unlink()
+
+    def _write(self, name: str, content: object) -> None:
+        draft = self.folder / f".{name}"
+        draft.write_bytes(to_json(content, indent=2) + b"\n")
+        rename_durably(draft, self.folder / name)
 
 
 @contextmanager
-def in_parquet(target: Path, run: Run, *, any_known_at: bool) -> Iterator[ParquetWriter]:
-    """An `OpenWriter`. Before the first chunk only the folder and a lock file are created."""
+def in_parquet(target: Path, run: Run, *, any_known_at: bool) -> Iterator[ParquetRun]:
+    """A `FindRun`. Before it is begun only the folder and a lock file are created."""
     if target.exists() and not target.is_dir():
         raise ScoringError(f"{target} is a file: name a folder with --to, or `postgres`.")
     target.mkdir(parents=True, exist_ok=True)
@@ -70,26 +105,44 @@ def in_parquet(target: Path, run: Run, *, any_known_at: bool) -> Iterator[Parque
         raise already_running(run)
     with lock:
         folders = sorted(target.glob(f"{_name(run)}-known-at-*")) if any_known_at else [target / _own_name(run)]
-        earlier = [
-            each for each in map(_resumed, filter(_parts, folders)) if each.run.known_at_start or not any_known_at
-        ]
-        yield earlier[-1] if earlier else ParquetWriter(target / _own_name(run), run, Tally(), complete=False, parts=0)
+        earlier = [each for each in map(_resumed, folders) if each and (each.run.known_at_start or not any_known_at)]
+        yield earlier[-1] if earlier else ParquetRun(target / _own_name(run), run, Tally())
 
 
-def _resumed(folder: Path) -> ParquetWriter:
-    """The writer of an earlier run, after its last renamed part. Raises ScoringError where a part is gone."""
-    manifest, metadata = folder / MANIFEST, [_metadata(part) for part in _parts(folder)]
-    last, complete = metadata[-1].metadata, manifest.exists()
-    content = from_json(manifest.read_bytes())["tally"] if complete else from_json(last[TALLY])
-    tally = TypeAdapter(Tally).validate_python(content)
+def _resumed(folder: Path) -> ParquetRun | None:
+    """An earlier run; None where nothing of it is there."""
+    if (folder / MANIFEST).exists():
+        return _finished(folder)
+    metadata = {int(part.stem.removeprefix("part-")): _metadata(part) for part in _parts(folder)}
+    if (folder / PLAN).exists():
+        plan = TypeAdapter(Plan).validate_json((folder / PLAN).read_bytes())
+        tally = sum(map(_tally, metadata.values()), Tally())
+        return ParquetRun(folder, plan.run, tally, cuts=plan.cuts, done=metadata.keys())
+    if metadata:
+        return ParquetRun(folder, _run(metadata[0]), Tally(), done=metadata.keys())
+    return None
+
+
+def _finished(folder: Path) -> ParquetRun:
+    """Raises ScoringError where a part is gone."""
+    metadata = [_metadata(part) for part in _parts(folder)]
+    manifest = from_json((folder / MANIFEST).read_bytes())
+    tally = TypeAdapter(Tally).validate_python(manifest["tally"])
     erased = sum(int(each.metadata.get(ERASED, b"0")) for each in metadata)
     if (rows := sum(each.num_rows for each in metadata) + erased) != tally.scored:
         raise ScoringError(
             f"The parts in {folder} hold {rows} users, and {tally.scored} were scored: a part is gone. Restore it, "
             "or delete the folder and score again."
         )
-    run = TypeAdapter(Run).validate_json(last[RUN])
-    return ParquetWriter(folder, run, tally, complete=complete, parts=len(metadata))
+    return ParquetRun(folder, TypeAdapter(Run).validate_python(manifest["run"]), tally, complete=True)
+
+
+def _run(metadata: Any) -> Run:
+    return TypeAdapter(Run).validate_json(metadata.metadata[RUN])
+
+
+def _tally(metadata: Any) -> Tally:
+    return TypeAdapter(Tally).validate_json(metadata.metadata[TALLY])
 
 
 def _metadata(part: Path) -> Any:

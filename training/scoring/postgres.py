@@ -1,13 +1,17 @@
-"""Scores -> the tables `scored_users` and `scoring_runs`, which the view `scores` joins.
+"""Scores -> the tables `scored_users`, `scoring_ranges` and `scoring_runs`; the view `scores` joins the runs to users.
 
-Each chunk is written with its run's tally in one transaction. There is no foreign key: checking it would take longer
-than the rest of a row, and a run's row is written first.
+Each range is written with its tally in one transaction, which begins by claiming the range: two workers never write
+the same. There is no foreign key: checking it would take longer than the rest of a row, and a run's row is written
+first.
 """
 
 import io
-from collections.abc import Iterator
+import os
+import socket
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from typing import Any
 
 import psycopg
 import pyarrow as arrow
@@ -23,6 +27,8 @@ from training.scoring.run import Run, Tally
 
 LOCK_TIMEOUT = "3s"
 """Longer than the server needs to notice that a killed run is gone."""
+CLAIM_TIMEOUT = "60s"
+"""For a range that a lost worker has claimed, until the server notices that it is gone."""
 
 VIEW = "public.scores"
 CREATE = """
@@ -34,7 +40,7 @@ CREATE TABLE IF NOT EXISTS public.scoring_runs (
     who text NOT NULL, git_commit text NOT NULL, begun_at timestamptz NOT NULL,
     state text NOT NULL DEFAULT 'unfinished' CHECK (state IN ('unfinished', 'complete')),
     scored bigint NOT NULL DEFAULT 0, answered bigint NOT NULL DEFAULT 0,
-    flagged bigint NOT NULL DEFAULT 0, refused jsonb NOT NULL DEFAULT '{}', last text,
+    flagged bigint NOT NULL DEFAULT 0, refused jsonb NOT NULL DEFAULT '{}',
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     UNIQUE (model, version, run_id, as_of, known_at)
 );
@@ -45,8 +51,16 @@ CREATE TABLE IF NOT EXISTS public.scored_users (
     PRIMARY KEY (scoring_run, entity)
 );
 """
-OTHER_TARGETS = """
-ALTER TABLE public.scoring_runs ALTER COLUMN threshold DROP NOT NULL;
+LATER_COLUMNS = """
+CREATE TABLE IF NOT EXISTS public.scoring_ranges (
+    scoring_run bigint NOT NULL, range integer NOT NULL, worker text NOT NULL,
+    scored bigint NOT NULL DEFAULT 0, answered bigint NOT NULL DEFAULT 0,
+    flagged bigint NOT NULL DEFAULT 0, refused jsonb NOT NULL DEFAULT '{}', digest text NOT NULL DEFAULT '',
+    written_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (scoring_run, range)
+);
+ALTER TABLE public.scoring_runs ALTER COLUMN threshold DROP NOT NULL, DROP COLUMN IF EXISTS last,
+    ADD COLUMN IF NOT EXISTS cuts text[], ADD COLUMN IF NOT EXISTS digest text NOT NULL DEFAULT '';
 ALTER TABLE public.scored_users DROP CONSTRAINT IF EXISTS scored_users_check,
     ADD COLUMN IF NOT EXISTS class_name text, ADD COLUMN IF NOT EXISTS probabilities jsonb,
     ADD COLUMN IF NOT EXISTS value double precision, ADD COLUMN IF NOT EXISTS low double precision,
@@ -57,9 +71,10 @@ CREATE OR REPLACE VIEW public.scores AS
 SELECT scoring_run, entity, probability, label, code, detail, flags, moments, model, version, run_id, fingerprint,
     threshold, as_of, known_at, scored_at, class_name, probabilities, value, low, high
 FROM public.scored_users JOIN public.scoring_runs USING (scoring_run)"""
-HAS_OTHER_TARGETS = """
-SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('public.scores') AND attname = 'high')"""
-"""Whether the tables have the columns of several classes and of numbers, which older ones lack."""
+HAS_LATER_COLUMNS = """
+SELECT to_regclass('public.scoring_ranges') IS NOT NULL AND EXISTS (
+    SELECT FROM pg_attribute WHERE attrelid = to_regclass('public.scores') AND attname = 'high')"""
+"""Whether the tables have what older ones lack: ranges, and the columns of several classes and of numbers."""
 LOCK = "SELECT pg_advisory_lock(hashtextextended('asof scoring of ' || %s, 0))"
 FIND_RUN = """
 SELECT * FROM public.scoring_runs WHERE (model, version, run_id, as_of) = (%s, %s, %s, %s)
@@ -67,73 +82,120 @@ AND (known_at = %s OR %s AND known_at = begun_at)
 ORDER BY known_at DESC LIMIT 1"""
 RUN_FIELDS = [each.name for each in fields(Run)]
 TALLY_FIELDS = [each.name for each in fields(Tally)]
-INSERT_RUN = sql.SQL("INSERT INTO public.scoring_runs ({}) VALUES ({}) RETURNING scoring_run").format(
+INSERT_RUN = sql.SQL("INSERT INTO public.scoring_runs ({}, cuts) VALUES ({}, %(cuts)s) RETURNING scoring_run").format(
     sql.SQL(", ").join(map(sql.Identifier, RUN_FIELDS)), sql.SQL(", ").join(map(sql.Placeholder, RUN_FIELDS))
 )
+TALLY_VALUES = sql.SQL(", ").join(
+    sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in TALLY_FIELDS
+)
 UPDATE_RUN = sql.SQL(
-    "UPDATE public.scoring_runs SET {}, state = %(state)s, changed_at = clock_timestamp() "
-    "WHERE scoring_run = %(scoring_run)s"
-).format(
-    sql.SQL(", ").join(sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in TALLY_FIELDS)
+    "UPDATE public.scoring_runs SET {}, changed_at = clock_timestamp() WHERE scoring_run = %(scoring_run)s"
+).format(TALLY_VALUES)
+COMPLETE_RUN = "UPDATE public.scoring_runs SET state = 'complete', cuts = NULL WHERE scoring_run = %s"
+CLAIM_RANGE = """
+INSERT INTO public.scoring_ranges (scoring_run, range, worker) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"""
+UPDATE_RANGE = sql.SQL(
+    "UPDATE public.scoring_ranges SET {}, written_at = clock_timestamp() "
+    "WHERE (scoring_run, range) = (%(scoring_run)s, %(range)s)"
+).format(TALLY_VALUES)
+RANGES = sql.SQL("SELECT range, {} FROM public.scoring_ranges WHERE scoring_run = %s").format(
+    sql.SQL(", ").join(map(sql.Identifier, TALLY_FIELDS))
 )
 COPY = sql.SQL("COPY public.scored_users (scoring_run, {}) FROM STDIN (FORMAT csv)")
 
 
 def create_tables(connection: psycopg.Connection) -> None:
-    """Creates the tables and the view unless they exist; adds the columns that older ones lack."""
-    create_if_absent(connection, VIEW, CREATE + OTHER_TARGETS)
-    if connection.execute(HAS_OTHER_TARGETS).fetchone() != (True,):
-        with explain_missing_privilege(connection, "Column high of public.scored_users"), connection.transaction():
-            connection.execute(OTHER_TARGETS)
+    """Creates the tables and the view unless they exist; adds what older ones lack."""
+    create_if_absent(connection, VIEW, CREATE + LATER_COLUMNS)
+    if connection.execute(HAS_LATER_COLUMNS).fetchone() != (True,):
+        with explain_missing_privilege(connection, "Table public.scoring_ranges"), connection.transaction():
+            connection.execute(LATER_COLUMNS)
+
+
+@dataclass(frozen=True)
+class PostgresWriter:
+    """A `RangeWriter` to the run with this number."""
+
+    number: int
+
+    def write(self, settings: Settings, number: int, chunks: Iterator[ScoredChunk]) -> Tally:
+        with psycopg.connect(settings.conninfo()) as connection:
+            key = self.number, number
+            connection.execute(f"SET LOCAL lock_timeout = '{CLAIM_TIMEOUT}'")
+            if not connection.execute(CLAIM_RANGE, (*key, f"{socket.gethostname()}:{os.getpid()}")).rowcount:
+                return read_ranges(connection, self.number)[number]
+            tally = Tally()
+            for chunk in chunks:
+                self._copy(connection, chunk)
+                tally += chunk.tally
+            self._finish(connection, number, tally)
+        return tally
+
+    def _copy(self, connection: psycopg.Connection, chunk: ScoredChunk) -> None:
+        rows = chunk.rows.drop_columns(list(RUN_COLUMNS))
+        columns = sql.SQL(", ").join(map(sql.Identifier, rows.column_names))
+        with connection.cursor().copy(COPY.format(columns)) as copy:
+            copy.write(_csv(rows, self.number))
+
+    def _finish(self, connection: psycopg.Connection, number: int, tally: Tally) -> None:
+        connection.execute(UPDATE_RANGE, _values(tally) | {"scoring_run": self.number, "range": number})
 
 
 @dataclass
-class PostgresWriter:
-    """A `ScoreWriter` on a connection that holds the run's lock. `number` is None until its first chunk is written."""
+class PostgresRun:
+    """An `OpenRun` on a connection that holds the run's lock. `number` is None until it is begun."""
 
     connection: psycopg.Connection
     run: Run
     tally: Tally
-    complete: bool
+    complete: bool = False
+    cuts: Sequence[str] | None = None
+    done: Collection[int] = ()
     number: int | None = None
 
-    def write(self, chunk: ScoredChunk) -> None:
-        with self.connection.transaction():
-            if self.number is None:
-                self.number = self._begin()
-            rows = chunk.rows.drop_columns(list(RUN_COLUMNS))
-            columns = sql.SQL(", ").join(map(sql.Identifier, rows.column_names))
-            with self.connection.cursor().copy(COPY.format(columns)) as copy:
-                copy.write(_csv(rows, self.number))
-            self._advance(chunk.tally, "unfinished")
+    def begin(self, cuts: Sequence[str]) -> PostgresWriter:
+        if self.number is None:
+            row = self.connection.execute(INSERT_RUN, vars(self.run) | {"cuts": [*cuts]}).fetchone()
+            assert row  # noqa: S101 - RETURNING gives one
+            self.number = int(row[0])
+        return PostgresWriter(self.number)
+
+    def advance(self, tally: Tally) -> None:
+        self.connection.execute(UPDATE_RUN, _values(tally) | {"scoring_run": self.number})
 
     def finish(self, tally: Tally) -> None:
-        self._advance(tally, "complete")
-
-    def _begin(self) -> int:
-        row = self.connection.execute(INSERT_RUN, vars(self.run)).fetchone()
-        assert row  # noqa: S101 - RETURNING gives one
-        return int(row[0])
-
-    def _advance(self, tally: Tally, state: str) -> None:
-        values = vars(tally) | {"refused": Jsonb(tally.refused), "state": state, "scoring_run": self.number}
-        self.connection.execute(UPDATE_RUN, values)
+        with self.connection.transaction():
+            self.advance(tally)
+            self.connection.execute(COMPLETE_RUN, (self.number,))
 
 
 @contextmanager
-def in_postgres(settings: Settings, run: Run, *, any_known_at: bool) -> Iterator[PostgresWriter]:
-    """An `OpenWriter`. Before the first chunk only the empty tables are created."""
+def in_postgres(settings: Settings, run: Run, *, any_known_at: bool) -> Iterator[PostgresRun]:
+    """A `FindRun`. Before it is begun only the empty tables are created."""
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
         _lock(connection, run)
         create_tables(connection)
         with connection.cursor(row_factory=dict_row) as cursor:
             row = cursor.execute(FIND_RUN, (*run.key, run.known_at, any_known_at)).fetchone()
-        if row is None:
-            yield PostgresWriter(connection, run, Tally(), complete=False)
-        else:
-            earlier = Run(**{name: row[name] for name in RUN_FIELDS})
-            tally = Tally(**{name: row[name] for name in TALLY_FIELDS})
-            yield PostgresWriter(connection, earlier, tally, row["state"] == "complete", row["scoring_run"])
+        yield _resumed(connection, row) if row else PostgresRun(connection, run, Tally())
+
+
+def _resumed(connection: psycopg.Connection, row: Mapping[str, Any]) -> PostgresRun:
+    run, number = Run(**{name: row[name] for name in RUN_FIELDS}), row["scoring_run"]
+    if row["state"] == "complete":
+        tally = Tally(**{name: row[name] for name in TALLY_FIELDS})
+        return PostgresRun(connection, run, tally, complete=True, number=number)
+    done = read_ranges(connection, number)
+    return PostgresRun(connection, run, sum(done.values(), Tally()), cuts=row["cuts"], done=done, number=number)
+
+
+def read_ranges(connection: psycopg.Connection, number: int) -> dict[int, Tally]:
+    """The tallies of the ranges that are written of a run."""
+    return {part: Tally(*values) for part, *values in connection.execute(RANGES, (number,))}
+
+
+def _values(tally: Tally) -> dict[str, Any]:
+    return vars(tally) | {"refused": Jsonb(tally.refused)}
 
 
 def _lock(connection: psycopg.Connection, run: Run) -> None:

@@ -1,12 +1,11 @@
-"""Snapshot tables -> chunks of users with their feature values, in constant memory.
+"""Snapshot tables -> chunks of a range's users with their feature values, in constant memory.
 
-A single COPY reads all users, so that loads during the run make no difference.
+Rows are never changed, and those that are known later are left out: loads during the run make no difference.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from training.features.datasets.point_in_time import planned_query, read_sources
 from training.features.datasets.point_in_time_sql import JoinStrategy, ViewSource, listed, view_join
 from training.features.datasets.rows_digest import TYPES
 from training.features.datasets.training_set import key_types
+from training.ranges.plan import Range
 
 MOMENT = "moment of the row"
 """The column of a view's timestamp. No feature has a space in its name."""
@@ -42,19 +42,16 @@ FROM ({users}) AS labelled{views}
 ORDER BY {keys}"""
 
 
-def users_query(extract: ExtractSchema, after: Entity | None = None) -> sql.Composed:
-    """The keys in the entity table, those above `after`, in order; the search path selects the snapshot."""
-    keys, where = listed(map(sql.Identifier, extract.keys)), sql.Composed([])
-    if after is not None:
-        values = keys_of_extract(extract).values(after)
-        where = sql.SQL(" WHERE ({}) > ({})").format(keys, listed(map(sql.Literal, values)))
-    return sql.SQL(USERS).format(keys=keys, entities=sql.Identifier(extract.entity_table), where=where)
+def users_query(extract: ExtractSchema, part: Range) -> sql.Composed:
+    """The keys in the entity table that are of a range, in order; the search path selects the snapshot."""
+    columns = [sql.Identifier(key) for key in extract.keys]
+    conditions = part.conditions(columns)
+    where = sql.SQL(" WHERE ") + sql.SQL(" AND ").join(conditions) if conditions else sql.SQL("")
+    return sql.SQL(USERS).format(keys=listed(columns), entities=sql.Identifier(extract.entity_table), where=where)
 
 
-def user_rows(
-    extract: ExtractSchema, users: sql.Composed, sources: Iterable[ViewSource], as_of: datetime
-) -> dict[JoinStrategy, sql.Composed]:
-    """The query of a row for each user, by strategy: keys, then each source's features and timestamp.
+def user_rows(extract: ExtractSchema, sources: Iterable[ViewSource], part: Range) -> dict[JoinStrategy, sql.Composed]:
+    """The query of a row for each user of a range, by strategy: keys, then each source's features and timestamp.
 
     A source's columns are null where it has no row of the user up to `as_of`.
     """
@@ -64,8 +61,8 @@ def user_rows(
         strategy: sql.SQL(ROWS).format(
             keys=listed(sql.Identifier("labelled", key) for key in extract.keys),
             columns=listed(columns),
-            users=users,
-            views=sql.SQL("").join(view_join(each, as_of, strategy) for each in dated),
+            users=users_query(extract, part),
+            views=sql.SQL("").join(view_join(each, part.as_of, strategy, extract.keys[0], part) for each in dated),
         )
         for strategy in JoinStrategy
     }
@@ -123,15 +120,9 @@ class Chunk:
 
 
 def read_chunks(
-    tables: KnownTables,
-    extract: ExtractSchema,
-    features: FeatureSources,
-    *,
-    as_of: datetime,
-    size: int,
-    after: Entity | None = None,
-) -> Iterator[Chunk]:
-    """All users with a key above `after` in order, `size` in a chunk.
+    tables: KnownTables, extract: ExtractSchema, features: FeatureSources, part: Range, *, size: int
+) -> Generator[Chunk, None, None]:
+    """All users of a range in order, `size` in a chunk.
 
     Raises TrainingSetError for a value that is not of its feature's type.
     """
@@ -140,8 +131,7 @@ def read_chunks(
     dtypes = {feature.name: TYPES[feature.dtype] for feature in features.contract.features}
     for source in features.sources:
         types |= {name: dtypes[name] for name in source.columns} | {_moment(source.view): TYPES["UnixTimestamp"]}
-    queries = user_rows(extract, users_query(extract, after), features.sources, as_of)
-    with planned_query(tables, queries) as query:
+    with planned_query(tables, user_rows(extract, features.sources, part)) as query:
         for table in _sized(copy_rows(tables.connection, query, types), size):
             yield _chunk(table, features.contract, keys)
 
@@ -151,7 +141,7 @@ def _moment(view: str) -> str:
 
 
 def _sized(tables: Iterable[arrow.Table], size: int) -> Iterator[arrow.Table]:
-    """The same rows, `size` in each table but the last, so that a resumed run has the same chunks."""
+    """The same rows, `size` in each table but the last."""
     rest: arrow.Table | None = None
     for table in tables:
         rows = table if rest is None else arrow.concat_tables([rest, table])

@@ -1,6 +1,6 @@
 """The rows of a scored chunk, in PostgreSQL and in Parquet alike, and the interface of what writes them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,7 +9,9 @@ from typing import Protocol
 import pyarrow as arrow
 
 from asof.errors import ScoringError
+from asof.settings import Settings
 from training.metrics.classification import Floats
+from training.ranges.digest import rows_sum
 from training.scoring.judging import NO_FLAGS, Outcomes, moments_text, refusals
 from training.scoring.reading import Chunk
 from training.scoring.run import Run, Tally
@@ -42,63 +44,87 @@ RUN_COLUMNS = ("model", "version", "run_id", "fingerprint", "threshold", "as_of"
 
 @dataclass(frozen=True)
 class ScoredChunk:
-    """The rows of a chunk, and the run's tally up to it."""
+    """The rows of a chunk, and their tally."""
 
     rows: arrow.Table
     tally: Tally
 
 
-def scored_chunk(run: Run, chunk: Chunk, outcomes: Outcomes, before: Tally, *, scores: ScoreColumns) -> ScoredChunk:
-    """`before` is the tally of the run without this chunk; `scores` makes the columns of the predictions."""
-    answered, own = outcomes.answered, scores(outcomes.predictions)
-    columns = {
+def scored_chunk(run: Run, chunk: Chunk, outcomes: Outcomes, scores: ScoreColumns) -> ScoredChunk:
+    """`scores` makes the columns of the predictions."""
+    own = scores(outcomes.predictions)
+    said = {
         "entity": chunk.entities,
         **own,
         "code": outcomes.codes,
         "detail": outcomes.details,
         "flags": outcomes.flags,
         "moments": moments_text(chunk.columns),
-        **{
-            each.name: arrow.repeat(arrow.scalar(getattr(run, each.name), each.type), len(chunk))
-            for each in FIELDS
-            if each.name in RUN_COLUMNS
-        },
-        "scored_at": arrow.repeat(arrow.scalar(datetime.now(UTC), TIME), len(chunk)),
     }
+    of_run = {
+        each.name: arrow.repeat(arrow.scalar(getattr(run, each.name), each.type), len(chunk))
+        for each in FIELDS
+        if each.name in RUN_COLUMNS
+    }
+    rows = said | of_run | {"scored_at": arrow.repeat(arrow.scalar(datetime.now(UTC), TIME), len(chunk))}
+    table = arrow.table(rows, row_schema({name: each.type for name, each in own.items()}))
+    return ScoredChunk(table, _tally(outcomes, rows_sum(table.select([*said]))))
+
+
+def row_schema(scores: Mapping[str, arrow.DataType]) -> arrow.Schema:
+    """The schema of rows whose columns of predictions have these types."""
     entity, *others = FIELDS
-    schema = arrow.schema([entity, *(arrow.field(name, each.type) for name, each in own.items()), *others])
-    flagged = sum(each is not None and each != NO_FLAGS for each in outcomes.flags)
-    tally = before.plus(
-        answered=int(answered.sum()), flagged=flagged, refused=refusals(outcomes), last=chunk.entities[-1].as_py()
+    return arrow.schema([entity, *(arrow.field(name, each) for name, each in scores.items()), *others])
+
+
+def _tally(outcomes: Outcomes, digest: str) -> Tally:
+    return Tally(
+        scored=len(outcomes.codes),
+        answered=int(outcomes.answered.sum()),
+        flagged=sum(each is not None and each != NO_FLAGS for each in outcomes.flags),
+        refused=refusals(outcomes),
+        digest=digest,
     )
-    return ScoredChunk(arrow.table(columns, schema), tally)
 
 
-class ScoreWriter(Protocol):
-    """Writes the scores of `run`, an earlier run that is resumed or a new one, under a lock.
+class RangeWriter(Protocol):
+    """Writes the scores of ranges, in any process; it is pickled for others."""
 
-    `tally` is the run's tally when the writer was opened.
+    def write(self, settings: Settings, number: int, chunks: Iterator[ScoredChunk]) -> Tally:
+        """Writes the rows of a range with their tally, both or none; the tally of before where it is written."""
+
+
+class OpenRun(Protocol):
+    """The run that is scored, an earlier one that is resumed or a new one, under a lock.
+
+    `tally` is that of its ranges with a number in `done`. `cuts` are the entities at which its ranges begin, as text;
+    None: it has no plan yet, or not any more.
     """
 
     run: Run
     tally: Tally
     complete: bool
+    cuts: Sequence[str] | None
+    done: Collection[int]
 
-    def write(self, chunk: ScoredChunk) -> None:
-        """Writes a chunk and the new tally, both or none."""
+    def begin(self, cuts: Sequence[str]) -> RangeWriter:
+        """Records the run and its plan, unless they are, and returns what writes its ranges."""
+
+    def advance(self, tally: Tally) -> None:
+        """Records the tally of what is written."""
 
     def finish(self, tally: Tally) -> None:
-        """Marks the run as complete."""
+        """Marks the run as complete; its plan is not needed any more, and has ids of users."""
 
 
-class OpenWriter(Protocol):
-    """Opens the writer of a run, or of an equal one that was begun earlier.
+class FindRun(Protocol):
+    """Opens a run, or an equal one that was begun earlier.
 
     With `any_known_at` that is the newest run of the model and `as_of` with `known_at_start`. Raises ScoringError where
     another process is scoring the same model and moment.
     """
 
-    def __call__(self, run: Run, *, any_known_at: bool) -> AbstractContextManager[ScoreWriter]: ...
+    def __call__(self, run: Run, *, any_known_at: bool) -> AbstractContextManager[OpenRun]: ...
 
 
 def already_running(run: Run) -> ScoringError:

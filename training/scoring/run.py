@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+
+from training.ranges.digest import EMPTY, added
 
 
 @dataclass(frozen=True)
@@ -48,24 +50,23 @@ class Run:
 
 @dataclass(frozen=True)
 class Tally:
-    """A run's progress: the number of users `scored`, up to the key `last` in the order of keys.
+    """The number of users `scored`; `answered` of them got a prediction, `flagged` of these with flags.
 
-    `answered` of them got a prediction, `flagged` of these with flags; `refused` counts the others by error code.
+    `refused` counts the others by error code. `digest` is that of what is said of each user
+    (`training.ranges.digest`); empty: it was scored before there were digests.
     """
 
     scored: int = 0
     answered: int = 0
     flagged: int = 0
     refused: Mapping[str, int] = field(default_factory=dict)
-    last: str | None = None
+    digest: str = EMPTY
 
-    def plus(self, *, flagged: int, answered: int, refused: Mapping[str, int], last: str) -> "Tally":
-        """The tally after one more chunk."""
-        return replace(
-            self,
-            scored=self.scored + answered + sum(refused.values()),
-            answered=self.answered + answered,
-            flagged=self.flagged + flagged,
-            refused=dict(sorted((Counter(self.refused) + Counter(refused)).items())),
-            last=last,
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(
+            self.scored + other.scored,
+            self.answered + other.answered,
+            self.flagged + other.flagged,
+            dict(sorted((Counter(self.refused) + Counter(other.refused)).items())),
+            added(self.digest, other.digest),
         )

@@ -47,15 +47,17 @@ def loads_seen(settings: Settings, *, as_of: datetime, known_at: datetime) -> in
     return int(row[0]) if row else 0
 
 
-def require_unchanged(settings: Settings, run: Run, *, views: str) -> None:
-    """Raises ScoringError where loads, sources or policies have changed since the run was begun."""
+def require_unchanged(settings: Settings, run: Run, *, views: str, planned: bool) -> None:
+    """Raises ScoringError where loads, sources or policies have changed since the run was begun, or it has no plan."""
     new = loads_seen(settings, as_of=run.as_of, known_at=run.known_at) - run.loads
     changes = [f"{new} more loads count as known by then"] if new else []
     if views != run.views:
         changes.append("a feature view has another source or policy")
+    if not planned:
+        changes.append("the plan of its ranges is gone: it named a user who was erased, or an older AsOf began it")
     if changes:
         raise ScoringError(
             f"The run of {run.title}, known at {run.known_at.astimezone(UTC).isoformat()}, cannot go on: since it "
-            f"was begun, {' and '.join(changes)}, so the remaining users would be scored on other data. Begin "
+            f"was begun, {' and '.join(changes)}. The remaining users would be scored on other data. Begin "
             "another with --known-at, or delete it: its rows in scored_users and scoring_runs, or its folder."
         )

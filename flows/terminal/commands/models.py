@@ -8,7 +8,7 @@ import typer
 
 from flows.runtime.environment import settings_with_database, settings_with_tracking
 from flows.terminal.command import UseCaseCommand
-from flows.terminal.options import AnyUseCase, AsOf, Json, KnownAt, StoreUseCase
+from flows.terminal.options import AnyUseCase, AsOf, Engine, Json, KnownAt, StoreUseCase
 from flows.terminal.output import run_command
 from flows.terminal.runs import choose_run
 from flows.terminal.screens.models import (
@@ -34,6 +34,7 @@ def retrain(
     known_at: KnownAt = None,
     estimator: Annotated[str | None, typer.Option(help="An estimator of the use case; default: `default`.")] = None,
     promotion: Annotated[bool, typer.Option("--promote/--no-promote", help="Promote it if it passes the gate.")] = True,
+    engine: Engine = None,
     as_json: Json = False,
 ) -> None:
     """Build a training set, train, evaluate, register, and promote if the version passes the gate."""
@@ -42,7 +43,7 @@ def retrain(
         settings_with_tracking()
         from flows.stages.retrain import retrain as stage
 
-        result = choose_run()(stage, use_case, as_of, known_at, estimator, promotion)
+        result = choose_run()(stage, use_case, as_of, known_at, estimator, promotion, None, engine)
         emit(result, retrain_screen)
 
 
@@ -85,6 +86,7 @@ def score(
     to: Annotated[
         str, typer.Option(metavar="postgres|FOLDER", help="The table `scores`, or a folder of Parquet files.")
     ] = "postgres",
+    engine: Engine = None,
     as_json: Json = False,
 ) -> None:
     """Score every user as of a moment. After an interruption, the same command continues."""
@@ -95,7 +97,7 @@ def score(
         from flows.stages.score import score as stage
 
         target = to if to == "postgres" else str(Path(to).resolve())
-        done = choose_run()(stage, use_case, as_of, known_at, version, target)
+        done = choose_run()(stage, use_case, as_of, known_at, version, target, engine)
         emit(done, scoring_screen)
 
 

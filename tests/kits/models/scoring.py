@@ -31,7 +31,7 @@ from tests.kits.service import serving as serving_kit
 from training.release.registry.versions import ModelVersion, verified_version
 from training.scoring import parquet as parquet_writer
 from training.scoring.judging import Outcomes, judge_chunk
-from training.scoring.postgres import PostgresWriter
+from training.scoring.postgres import PostgresRun, PostgresWriter
 from training.scoring.reading import Chunk
 from training.scoring.score import Scoring, score_users
 
@@ -76,7 +76,7 @@ class Scene:
     versions: Mapping[str, ModelVersion]
 
     def score(self, service: str = "churn_v2", **given: Any) -> Scoring:
-        asked = {"version": self.versions[service].version, "as_of": AS_OF, "chunk": CHUNK} | given
+        asked = {"version": self.versions[service].version, "as_of": AS_OF, "range_users": CHUNK} | given
         return score_users(self.settings, CHURN, **asked)
 
     def everybody(self) -> list[str]:
@@ -188,15 +188,21 @@ def timeless(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 STEPS = tuple(
     (owner, name, name)
-    for owner, name in ((PostgresWriter, "_begin"), (PostgresWriter, "_advance"), (parquet_writer, "rename_durably"))
+    for owner, name in (
+        (PostgresRun, "begin"),
+        (PostgresWriter, "_finish"),
+        (PostgresRun, "advance"),
+        (parquet_writer, "rename_durably"),
+    )
 )
-"""Calls in the middle of a chunk: between its rows and its tally, before the commit, before and after a rename."""
+"""Before and after the plan is recorded; between a range's rows and its tally, before its commit, before and after the
+run's tally; and before and after each rename."""
 
 
 def perform(settings: Settings, arguments: Mapping[str, Any], pipe: Connection, at: Kill | None) -> None:
     """The child process: scores, and sends each step on the pipe before it takes it."""
     watch(pipe, at, STEPS)
-    score_users(settings, CHURN, chunk=CHUNK, **arguments, progress=pipe.send)
+    score_users(settings, CHURN, range_users=CHUNK, **arguments, progress=pipe.send)
     pipe.send("end")
 
 
@@ -214,7 +220,7 @@ def watch_inputs(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
         seen.update(zip(chunk.entities.to_pylist(), values, strict=True))
         return judge_chunk(chunk, *args)
 
-    monkeypatch.setattr("training.scoring.score.judge_chunk", watched)
+    monkeypatch.setattr("training.scoring.work.judge_chunk", watched)
     return seen
 
 

@@ -1,7 +1,7 @@
 """kill -9, a lost server, and two at once: each user is scored once, and the same command finishes what is left."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -15,7 +15,9 @@ from asof.inference.verdicts import Policy
 from tests.kits.data.history import History
 from tests.kits.models import scoring as kit
 from tests.kits.models.scoring import AS_OF, CHUNK, CHURN, Kill, Scene, begun, timeless
+from training.data.snapshots.copy_query import copy_rows
 from training.data.snapshots.snapshot import take_snapshot
+from training.ranges.run import TRIES
 from training.scoring.parquet import MANIFEST
 from training.scoring.postgres import PostgresWriter
 from training.scoring.reading import FeatureSources, read_features
@@ -40,7 +42,7 @@ def wiped(scene: Scene, to: str, folder: Path) -> str:
         return str(folder / str(len(list(folder.iterdir()))))
     with psycopg.connect(scene.settings.conninfo()) as connection:
         if connection.execute("SELECT to_regclass('scored_users')").fetchone() != (None,):
-            connection.execute("TRUNCATE scored_users, scoring_runs")
+            connection.execute("TRUNCATE scored_users, scoring_ranges, scoring_runs")
     return TO_POSTGRES
 
 
@@ -73,7 +75,7 @@ def test_killed_at_each_step_the_same_command_finishes_it(
 
 def test_a_run_goes_on_with_what_was_known_when_it_was_begun(copy_of_scene: Scene) -> None:
     scene = copy_of_scene
-    with begun(scene.settings, asked(scene, TO_POSTGRES, None), Kill(2, after=False)) as (child, pipe):
+    with begun(scene.settings, asked(scene, TO_POSTGRES, None), Kill(3, after=False)) as (child, pipe):
         kit.steps_until_exit(pipe)
         child.join()
     (run,) = kit.runs(scene.settings)
@@ -86,7 +88,7 @@ def test_a_run_goes_on_with_what_was_known_when_it_was_begun(copy_of_scene: Scen
 
 
 def stopped(scene: Scene, to: str) -> None:
-    """A run that has come as far as its first chunk."""
+    """A run that has come as far as its first range."""
 
     def stop(_: str) -> None:
         raise KeyboardInterrupt
@@ -122,7 +124,7 @@ def test_a_run_does_not_go_on_with_other_policies_than_it_was_begun_with(
         features = read_features(*given)
         return replace(features, policies=[Policy(None, refuses=False) for _ in features.policies])
 
-    monkeypatch.setattr("training.scoring.score.read_features", lenient)
+    monkeypatch.setattr("training.scoring.work.read_features", lenient)
     with pytest.raises(ScoringError, match=r"cannot go on: .* another source or policy"):
         copy_of_scene.score()
     monkeypatch.undo()
@@ -177,12 +179,7 @@ def test_of_two_at_once_one_works_wherever_each_reads_its_clock(copy_of_scene: S
     assert len(kit.runs(copy_of_scene.settings)) == 1
 
 
-def end_reading(scene: Scene) -> None:
-    end(scene, "query LIKE 'COPY (%' OR query LIKE '%known_at_%'")
-
-
-def end_writing(scene: Scene) -> None:
-    end(scene, "query LIKE '%scoring_runs%' OR query LIKE '%COMMIT%'")
+READING, WRITING = "query LIKE 'COPY (%'", "query LIKE '%scoring_ranges%' OR query LIKE '%COPY public.scored_users%'"
 
 
 def end(scene: Scene, which: str) -> None:
@@ -195,28 +192,47 @@ def end(scene: Scene, which: str) -> None:
     assert ended
 
 
-@pytest.mark.parametrize("loss", [end_reading, end_writing])
-def test_a_server_lost_midway_is_reported_and_the_same_command_continues(
-    copy_of_scene: Scene, loss: Callable[[Scene], None]
+def lose(scene: Scene, which: str, times: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Ends these connections in the middle of a range, from the second on, so many times; returns the losses."""
+    lost: list[int] = []
+
+    def copied(*given: Any) -> Iterator[Any]:
+        for table in copy_rows(*given):
+            yield table
+            calls.append(1)
+            if len(calls) > 1 and len(lost) < times:
+                lost.append(1)
+                end(scene, which)
+
+    calls: list[int] = []
+    monkeypatch.setattr("training.scoring.reading.copy_rows", copied)
+    return lost
+
+
+@pytest.mark.parametrize("which", [READING, WRITING])
+def test_a_range_that_loses_the_server_is_scored_again(
+    copy_of_scene: Scene, which: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scene, chunk = copy_of_scene, 20
-    lost: list[str] = []
+    lost = lose(copy_of_scene, which, TRIES - 1, monkeypatch)
+    copy_of_scene.score()
+    assert len(lost) == TRIES - 1
+    assert [row["entity"] for row in kit.kept(copy_of_scene.settings)] == copy_of_scene.everybody()
 
-    def once(said: str) -> None:
-        if not lost:
-            lost.append(said)
-            loss(scene)
 
-    with pytest.raises(ScoringError, match=r"stopped .* users are scored and kept\. Run the same command again"):
-        scene.score(chunk=chunk, progress=once)
-    kept = len(kit.kept(scene.settings))
-    assert 0 < kept <= len(scene.everybody())  # what was read before the loss is scored and kept
+@pytest.mark.parametrize("which", [READING, WRITING])
+def test_a_server_that_stays_lost_is_reported_and_the_same_command_continues(
+    copy_of_scene: Scene, which: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = copy_of_scene
+    lose(scene, which, TRIES, monkeypatch)
+    with pytest.raises(ScoringError, match=rf"Range 1 failed 3 times .*: {CHUNK} users are scored and kept\. Run the"):
+        scene.score()
+    assert len(kit.kept(scene.settings)) == CHUNK
     assert [run["state"] for run in kit.runs(scene.settings)] == ["unfinished"]
-    done = scene.score(chunk=chunk)
-    assert done.new == len(scene.everybody()) - kept
+    done = scene.score()
+    assert done.new == len(scene.everybody()) - CHUNK
     assert [run["state"] for run in kit.runs(scene.settings)] == ["complete"]
-    entities = [row["entity"] for row in kit.kept(scene.settings)]
-    assert entities == scene.everybody()
+    assert [row["entity"] for row in kit.kept(scene.settings)] == scene.everybody()
 
 
 def test_a_user_cannot_be_scored_twice_in_one_run(copy_of_scene: Scene) -> None:
@@ -228,15 +244,15 @@ def test_a_user_cannot_be_scored_twice_in_one_run(copy_of_scene: Scene) -> None:
         connection.execute("INSERT INTO scored_users SELECT * FROM scored_users LIMIT 1")
 
 
-def test_rows_and_tally_of_a_chunk_are_kept_together(copy_of_scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    advance = PostgresWriter._advance
+def test_rows_and_tally_of_a_range_are_kept_together(copy_of_scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    finish = PostgresWriter._finish
 
-    def fails(place: PostgresWriter, *given: Any) -> None:
-        if place.tally.scored == 0 and given[0].scored > CHUNK:
+    def fails(writer: PostgresWriter, connection: Any, number: int, tally: Any) -> None:
+        if number > 0:
             raise OSError("the disk is full")
-        advance(place, *given)
+        finish(writer, connection, number, tally)
 
-    monkeypatch.setattr(PostgresWriter, "_advance", fails)
+    monkeypatch.setattr(PostgresWriter, "_finish", fails)
     with pytest.raises(ScoringError, match=f"disk is full.*: {CHUNK} users are scored and kept"):
         copy_of_scene.score()
     assert len(kit.kept(copy_of_scene.settings)) == CHUNK
@@ -246,13 +262,13 @@ def test_rows_and_tally_of_a_chunk_are_kept_together(copy_of_scene: Scene, monke
 
 
 def test_a_part_that_was_being_written_counts_for_nothing(copy_of_scene: Scene, tmp_path: Path) -> None:
-    with begun(copy_of_scene.settings, asked(copy_of_scene, str(tmp_path), None), Kill(1, after=False)) as (
+    with begun(copy_of_scene.settings, asked(copy_of_scene, str(tmp_path), None), Kill(2, after=False)) as (
         child,
         pipe,
     ):
         kit.steps_until_exit(pipe)
         child.join()
-    (half,) = tmp_path.glob("*/.part-00001.parquet")
+    (half,) = tmp_path.glob("*/.part-00001.parquet.*")
     half.write_bytes(half.read_bytes()[:100])
     assert not list(tmp_path.glob(f"*/{MANIFEST}"))
     copy_of_scene.score(to=str(tmp_path))

@@ -136,8 +136,8 @@ def test_a_number_that_a_new_registry_gives_once_more_is_another_run(
     other = replace(copy_of_scene.versions["churn_v1"], version=version.version)
     served = kit.served(copy_of_scene.settings, copy_of_scene.versions["churn_v1"])
     monkeypatch.setattr("training.scoring.score.model_version", lambda *_: other)
-    monkeypatch.setattr("training.scoring.score.verified_version", lambda *_: nullcontext())
-    monkeypatch.setattr("training.scoring.score.load_verified", lambda *_: served)
+    monkeypatch.setattr("training.scoring.work.verified_version", lambda *_: nullcontext())
+    monkeypatch.setattr("training.scoring.work.load_verified", lambda *_: served)
     second = copy_of_scene.score(to=place)
     assert (first.run.version, first.new) == (second.run.version, second.new)
     assert first.run.run_id != second.run.run_id

@@ -162,7 +162,7 @@ def test_a_score_beyond_the_range_is_refused_by_its_code_and_the_others_stay(wat
         return judge_chunk(chunk, narrow, *rest[1:])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.scoring.score.judge_chunk", taken)
+        patch.setattr("training.scoring.work.judge_chunk", taken)
         tally = score_users(watched.settings, case, to=str(tmp_path)).tally
     assert set(tally.refused) == {"prediction-out-of-range"}
     assert 0 < tally.answered < tally.scored

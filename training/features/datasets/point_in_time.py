@@ -5,8 +5,8 @@ million users, and quadratic time if the planner expects few rows: ours looks at
 """
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -24,10 +24,13 @@ from asof.settings import Settings
 from asof.targets import FALSE_AND_TRUE, Target
 from training.data.snapshots.copy_query import copy_rows
 from training.data.snapshots.known_at import KnownTables, tables_known_at
+from training.data.snapshots.replicas import again_at_primary
 from training.features.datasets.point_in_time_sql import JoinStrategy, ViewSource, columns, join
-from training.features.datasets.query_plan import uses_key_index
 from training.features.datasets.rows_digest import TYPES
 from training.features.datasets.training_set import column_types
+from training.ranges.plan import RANGE_USERS, Range, cut_points, ranges_between
+from training.ranges.query_plan import uses_key_index
+from training.ranges.run import each_range
 from training.targets import rules_of
 
 if TYPE_CHECKING:
@@ -59,6 +62,7 @@ class JoinedRows:
     definition: str
 
 
+@again_at_primary
 def joined_rows(
     settings: Settings,
     extract: ExtractSchema,
@@ -79,14 +83,53 @@ def joined_rows(
     contract, sources = read_sources(settings, feature_service, given)
     require_keys(extract, feature_service, contract.keys)
     types = column_types(contract, extract.label, target.label_type)
-    with tables_known_at(settings, extract, as_of=as_of, known_at=known_at) as tables:
+    with tables_known_at(settings, extract, as_of=as_of, known_at=known_at, bulk=True) as tables:
         _require_rows(tables, extract, as_of, known_at, given=given)
-        queries = {strategy: join(sources, extract, as_of, strategy) for strategy in JoinStrategy}
-        arrow_types = {name: TYPES[types[name]] for name in columns(sources, extract)}
-        with planned_query(tables, queries) as query:
-            rows = arrow.concat_tables(copy_rows(tables.connection, query, arrow_types))
-        _check_labels(rows[extract.label], target, as_of, known_at)
-        return JoinedRows(rows, contract, queries[JoinStrategy.INDEX_LOOKUP].as_string(tables.connection))
+        cuts = cut_points(tables, extract, as_of=as_of, known_at=known_at, size=RANGE_USERS)
+        definition = join(sources, extract, as_of, JoinStrategy.INDEX_LOOKUP).as_string(tables.connection)
+    work = JoinRange(_without_rules(extract), sources, {name: types[name] for name in columns(sources, extract)})
+    with closing(each_range(settings, work, ranges_between(cuts, as_of=as_of, known_at=known_at))) as results:
+        parts = {part.number: rows for part, rows in results}
+    rows = _in_order([parts[number] for number in sorted(parts)], extract.keys)
+    _check_labels(rows[extract.label], target, as_of, known_at)
+    return JoinedRows(rows, contract, definition)
+
+
+@dataclass(frozen=True)
+class JoinRange:
+    """The work on one range: its rows, `types` of whose columns are Feast's."""
+
+    extract: ExtractSchema
+    sources: tuple[ViewSource, ...]
+    types: Mapping[str, str]
+
+    def __call__(self, settings: Settings, part: Range) -> arrow.Table:
+        """The rows of the range, ordered by their keys; from the primary where a replica is lost."""
+        return again_at_primary(self._joined)(settings, part)
+
+    def _joined(self, settings: Settings, part: Range) -> arrow.Table:
+        types = {name: TYPES[feast_type] for name, feast_type in self.types.items()}
+        with tables_known_at(settings, self.extract, as_of=part.as_of, known_at=part.known_at, bulk=True) as tables:
+            queries = {each: join(self.sources, self.extract, part.as_of, each, part) for each in JoinStrategy}
+            with planned_query(tables, queries) as query:
+                chunks = [*copy_rows(tables.connection, query, types)]
+        return arrow.concat_tables(chunks) if chunks else arrow.schema(types).empty_table()
+
+
+def _without_rules(extract: ExtractSchema) -> ExtractSchema:
+    """For other processes, as functions of a use case may not be pickled."""
+    tables = tuple(replace(table, rules=()) for table in extract.tables)
+    return replace(extract, tables=tables, labels=replace(extract.labels, rules=()))
+
+
+def _in_order(parts: Sequence[arrow.Table], keys: Sequence[str]) -> arrow.Table:
+    """The rows of all ranges by their keys, text by code points: the database may have put the ranges otherwise."""
+    rows, ends = arrow.concat_tables(parts), [part.slice(len(part) - 1) for part in parts if len(part)]
+    begins = [part.slice(0, 1) for part in parts if len(part)]
+    values = [[tuple(each[key][0].as_py() for key in keys) for each in some] for some in (begins, ends)]
+    if all(end < begin for begin, end in zip(values[0][1:], values[1], strict=False)):
+        return rows
+    return rows.sort_by([(key, "ascending") for key in keys])
 
 
 def read_sources(

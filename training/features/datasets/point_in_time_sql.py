@@ -13,10 +13,11 @@ from enum import Enum
 from psycopg import sql
 
 from asof.extracts.schema import Column, ExtractSchema, Kind
+from training.ranges.plan import Range
 
 LABELLED = """
 SELECT DISTINCT ON ({ordered}) {keys}, {label} FROM {labels}
-WHERE as_of = {as_of} ORDER BY {ordered}, created_at DESC"""
+WHERE {among} ORDER BY {ordered}, created_at DESC"""
 JOIN = """
 SELECT {keys}, {features}, labelled.{label}
 FROM ({labelled}) AS labelled{views}
@@ -65,43 +66,59 @@ def columns(sources: tuple[ViewSource, ...], extract: ExtractSchema) -> list[str
 
 
 def join(
-    sources: tuple[ViewSource, ...], extract: ExtractSchema, as_of: datetime, strategy: JoinStrategy
+    sources: tuple[ViewSource, ...],
+    extract: ExtractSchema,
+    as_of: datetime,
+    strategy: JoinStrategy,
+    part: Range | None = None,
 ) -> sql.Composed:
     """Entity, features of each source, label: one row for each entity with a label of `as_of`, by code points.
 
     The features are those of the entity's newest row up to `as_of` and within the ttl, in its newest version; null if
-    there is none.
+    there is none. `part` limits the entities (None: all).
     """
     features = (sql.Identifier(source.view, name) for source in sources for name in source.columns)
-    views = (view_join(source, as_of, strategy) for source in sources)
+    views = (view_join(source, as_of, strategy, extract.keys[0], part) for source in sources)
     return sql.SQL(JOIN).format(
         keys=listed(map(_labelled, extract.keys)),
         features=listed(features),
         label=sql.Identifier(extract.label),
-        labelled=labelled(extract, as_of, sql.Identifier(extract.label)),
+        labelled=labelled(extract, as_of, sql.Identifier(extract.label), part),
         views=sql.SQL("").join(views),
         ordered=listed(_ordered(key, _labelled(key.name)) for key in extract.key_columns),
     )
 
 
-def labelled(extract: ExtractSchema, as_of: datetime, selected: sql.Composable) -> sql.Composed:
+def labelled(
+    extract: ExtractSchema, as_of: datetime, selected: sql.Composable, part: Range | None = None
+) -> sql.Composed:
     """The keys and `selected` columns of each entity with a label of `as_of`, in the label's newest version."""
+    among: list[sql.Composable] = [sql.SQL("as_of = {}").format(sql.Literal(as_of))]
+    if part:
+        among += part.conditions([sql.Identifier(key) for key in extract.keys])
     return sql.SQL(LABELLED).format(
         keys=listed(map(sql.Identifier, extract.keys)),
         ordered=listed(_ordered(key, sql.Identifier(key.name)) for key in extract.key_columns),
         label=selected,
         labels=sql.Identifier(extract.labels.name),
-        as_of=sql.Literal(as_of),
+        among=sql.SQL(" AND ").join(among),
     )
 
 
-def view_join(source: ViewSource, as_of: datetime, strategy: JoinStrategy) -> sql.Composed:
-    """The join of one source, under its view's name, to the entities that a query calls `labelled`."""
+def view_join(
+    source: ViewSource, as_of: datetime, strategy: JoinStrategy, first_key: str = "", part: Range | None = None
+) -> sql.Composed:
+    """The join of one source, under its view's name, to the entities that a query calls `labelled`.
+
+    Where these are those of a range, a set is joined of the rows whose value of the first key it may have.
+    """
     time, created = sql.Identifier("source", source.time), sql.Identifier("source", source.created)
     moment = sql.Literal(as_of)
-    timely = [sql.SQL("{} = {}" if source.exact else "{} <= {}").format(time, moment)]
+    timely: list[sql.Composable] = [sql.SQL("{} = {}" if source.exact else "{} <= {}").format(time, moment)]
     if source.ttl:
         timely.append(sql.SQL("{} >= {} - {} * interval '1 second'").format(time, moment, sql.Literal(source.ttl)))
+    if part and strategy is JoinStrategy.SET_JOIN and first_key in source.keys:
+        timely += part.first_key_conditions(sql.Identifier("source", source.keys[first_key]))
     columns = (
         sql.SQL("{} AS {}").format(sql.Identifier("source", column), sql.Identifier(name))
         for name, column in source.columns.items()

@@ -23,9 +23,9 @@ from training.data.snapshots.known_at import tables_known_at
 from training.features.datasets.dataset import build_training_set
 from training.features.datasets.point_in_time import PLANNER_SETTINGS, joined_rows
 from training.features.datasets.point_in_time_sql import JoinStrategy, ViewSource, join
-from training.features.datasets.query_plan import uses_key_index
 from training.features.datasets.rows_digest import TYPES
 from training.features.datasets.training_set import frame_of
+from training.ranges.query_plan import uses_key_index
 
 EXTRACT = CHURN.extract
 MOMENTS = [("2024-01-31", "2024-02-29"), ("2024-02-29", "2024-03-31"), ("2024-03-31", "2024-05-03")]

@@ -8,9 +8,8 @@ from psycopg import sql
 
 from asof.extracts.schema import ExtractSchema, RawTable
 from asof.extracts.sources import InPlace
-from asof.features.join_keys import JoinKeys
 from training.data.snapshots.owned_tables import table_exists
-from training.data.snapshots.tables import LOAD_LOCK, SQL_TYPES, Connection
+from training.data.snapshots.tables import LOAD_LOCK, Connection
 from training.erasure.work import Copy, Work
 
 ERASING = "SET LOCAL asof.erasing = 'on'"
@@ -19,11 +18,12 @@ OF_TABLE = "FROM {table} WHERE {subject} AND as_of <= {until}"
 OF_SCORES = """
 FROM public.scored_users AS scored WHERE {subject} AND scoring_run IN (
     SELECT scoring_run FROM public.scoring_runs WHERE use_case = {use_case} AND as_of <= {until})"""
-STEP_BACK = """
-UPDATE public.scoring_runs AS run SET last = (
-    SELECT entity FROM public.scored_users WHERE scoring_run = run.scoring_run ORDER BY {keys} DESC LIMIT 1)
-WHERE use_case = {use_case} AND {subject}"""
-"""A run remembers the last entity that it scored, and continues after it."""
+FORGET_PLAN = """
+UPDATE public.scoring_runs SET cuts = NULL
+WHERE use_case = {use_case} AND EXISTS (SELECT FROM unnest(cuts) AS cut WHERE {subject})"""
+"""An unfinished run has the entities at which its ranges begin; one that has lost its plan is not resumed."""
+FORGET_LAST = "UPDATE public.scoring_runs SET last = NULL WHERE use_case = {use_case} AND {subject}"
+"""Before there were ranges, a run had the last entity that it scored."""
 
 
 def erase(work: Work) -> list[Copy]:
@@ -85,14 +85,7 @@ def _erase_scores(connection: Connection, work: Work) -> Iterator[Copy]:
     entity = sql.Identifier("entity")
     yield Copy("public.scored_users", erased(connection, work, OF_SCORES, subject=work.subject.where_text(entity)))
     if work.apply:
-        parts = {"keys": in_order(work.subject.joins), "subject": work.subject.where_text(sql.Identifier("last"))}
-        connection.execute(sql.SQL(STEP_BACK).format(use_case=sql.Literal(work.use_case.name), **parts))
-
-
-def in_order(joins: JoinKeys) -> sql.Composed:
-    """The columns of the keys in canonical texts, in which users are scored."""
-    if len(joins.keys) == 1:
-        return sql.SQL("entity::") + sql.SQL(SQL_TYPES[joins.keys[0].kind])
-    of_json = sql.SQL("(entity::jsonb ->> {})::{}")
-    each = [of_json.format(sql.Literal(key.name), sql.SQL(SQL_TYPES[key.kind])) for key in joins.keys]
-    return sql.SQL(" DESC, ").join(each)
+        ranges = table_exists(connection, "public.scoring_ranges")
+        forget_it, column = (FORGET_PLAN, "cut") if ranges else (FORGET_LAST, "last")
+        named = work.subject.where_text(sql.Identifier(column))
+        connection.execute(sql.SQL(forget_it).format(use_case=sql.Literal(work.use_case.name), subject=named))

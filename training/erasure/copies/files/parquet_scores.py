@@ -1,7 +1,7 @@
 """Copies in folders of Parquet scores: those that scoring wrote from this home, and those that are named.
 
-A part is rewritten without the subject's rows, and its metadata says how many there were, so that an unfinished run
-continues, and a complete one still adds up.
+A part is rewritten without the subject's rows, and its metadata says how many there were, so that a complete run still
+adds up. The plan of an unfinished run is deleted where it names the subject: that run is not resumed.
 """
 
 import json
@@ -14,7 +14,7 @@ from pyarrow import parquet
 
 from asof.files import rename_durably
 from training.erasure.work import Copy, Work
-from training.scoring.parquet import ERASED, MANIFEST, RUN, TALLY, part_entry, remembered_folders
+from training.scoring.parquet import ERASED, MANIFEST, PLAN, RUN, TALLY, part_entry, remembered_folders
 
 
 def erase(work: Work) -> Iterator[Copy]:
@@ -26,8 +26,7 @@ def erase(work: Work) -> Iterator[Copy]:
 
 
 def _erase_run(work: Work, folder: Path) -> int:
-    count, before = 0, None
-    parts = sorted(folder.glob("part-*.parquet"))
+    count, parts = 0, sorted(folder.glob("part-*.parquet"))
     for part in parts:
         rows = parquet.read_table(part)
         metadata = dict(rows.schema.metadata or {})
@@ -37,38 +36,43 @@ def _erase_run(work: Work, folder: Path) -> int:
         keep = [not work.subject.is_text(entity) for entity in rows["entity"].to_pylist()]
         gone = keep.count(False)
         if gone and work.apply:
-            rows = rows.filter(arrow.array(keep))
-            _rewrite(part, rows, metadata, gone, before)
-        before = rows["entity"][-1].as_py() if rows.num_rows else before
+            _rewrite(part, rows.filter(arrow.array(keep)), metadata, gone)
         count += gone
     if work.apply:
-        _rewrite_manifest(folder, parts, work, before)
+        _forget_plan(folder, work)
+        _rewrite_manifest(folder, parts, work)
     return count
 
 
-def _rewrite(part: Path, rows: arrow.Table, metadata: dict[bytes, bytes], gone: int, before: str | None) -> None:
-    tally: dict[str, Any] = json.loads(metadata[TALLY])
-    tally["last"] = rows["entity"][-1].as_py() if rows.num_rows else before
-    metadata[TALLY] = json.dumps(tally).encode()
+def _rewrite(part: Path, rows: arrow.Table, metadata: dict[bytes, bytes], gone: int) -> None:
+    metadata[TALLY] = json.dumps(_without_last(json.loads(metadata[TALLY]))).encode()
     metadata[ERASED] = str(int(metadata.get(ERASED, b"0")) + gone).encode()
     draft = part.with_name(f".{part.name}")
     parquet.write_table(rows.replace_schema_metadata(metadata), draft, compression="zstd")
     rename_durably(draft, part)
 
 
-def _rewrite_manifest(folder: Path, parts: list[Path], work: Work, last: str | None) -> None:
-    """Of a complete run: its parts have other digests, and its last user may be the subject."""
+def _forget_plan(folder: Path, work: Work) -> None:
+    path = folder / PLAN
+    if path.exists() and any(map(work.subject.is_text, json.loads(path.read_bytes())["cuts"])):
+        path.unlink()
+
+
+def _rewrite_manifest(folder: Path, parts: list[Path], work: Work) -> None:
+    """Of a complete run: its parts have other digests."""
     path = folder / MANIFEST
     if not path.exists():
         return
     manifest: dict[str, Any] = json.loads(path.read_bytes())
-    entries = [part_entry(part) for part in parts]
-    ends_here = work.subject.is_text(manifest["tally"]["last"] or "")
-    if entries == manifest["parts"] and not ends_here:
+    entries, named = [part_entry(part) for part in parts], manifest["tally"].get("last") or ""
+    if entries == manifest["parts"] and not work.subject.is_text(named):
         return
-    manifest["parts"] = entries
-    if ends_here:
-        manifest["tally"]["last"] = last
+    manifest |= {"parts": entries, "tally": _without_last(manifest["tally"])}
     draft = path.with_name(f".{MANIFEST}")
     draft.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     rename_durably(draft, path)
+
+
+def _without_last(tally: dict[str, Any]) -> dict[str, Any]:
+    """Before there were ranges, a tally had the last entity that was scored."""
+    return {name: value for name, value in tally.items() if name != "last"}

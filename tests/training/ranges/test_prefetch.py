@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from training.scoring.prefetch import ITEMS_AHEAD, prefetch
+from training.ranges.prefetch import ITEMS_AHEAD, prefetch
 
 
 def test_items_come_in_order_and_from_another_thread() -> None:
