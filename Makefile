@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 unexport MAKEFLAGS MFLAGS RUN FLOWS COMPOSE ARGS DATA AS_OF USE_CASE USERS MONTHS TO FROM
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak test-browser test-containers check bench lock serve up down status env simulate ingest inspect retrain promote score history trace rollback bundle secrets image images backup restore sbom audit docs doctor clean wipe
+.PHONY: help setup demo test soak test-browser test-containers check bench lock serve up down status env simulate ingest inspect retrain promote score history trace rollback bundle secrets image images backup restore sbom audit docs chart doctor clean wipe
 
 help: ## List the targets
 	@echo "AsOf: make TARGET [ARGS='...']"
@@ -141,6 +141,9 @@ docs: setup .venv-docs/.complete ## Build the documentation into site/; a broken
 	@if grep -rnoE '<(script|img|link|iframe)[^>]* (src|href)="?https?:[^ >]*' site --include='*.html'; then \
 		echo 'A page of the site loads a resource from another host.' >&2; exit 1; fi
 
+chart: setup .venv-kubernetes/.complete ## Check the Helm chart of deploy/helm for three versions of Kubernetes; no cluster is needed
+	@$(RUN) -m local.chart $(ARGS)
+
 .venv-%/.complete: requirements/%.txt local/environment.sh | setup
 	@rm -f $@
 	@sh local/environment.sh requirements/$*.txt .venv-$* >&2
@@ -152,7 +155,7 @@ doctor: ## Report what is wrong and how to fix it; changes nothing [ARGS='--url 
 
 clean: ## Stop everything; delete environments and caches (the data in .asof stays)
 	@if [ -x $(RUN) ]; then $(RUN) -m local down; fi
-	rm -rf .venv .venv-audit .venv-serve .venv-docs site .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-audit .venv-serve .venv-docs .venv-kubernetes site .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 wipe: ## Stop everything; delete the data of the embedded stack

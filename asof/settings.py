@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, NoDecode, SettingsConfigDict
@@ -62,6 +62,10 @@ NOT_FOR_SERVERS = frozenset(
 """Secrets that no server we start may see: it signs no model, creates no role and reads no source."""
 
 
+WORKER_CONNECTIONS = 9
+"""That a worker of the service may have to one PostgreSQL server at a time: three for lookups and one that watches the
+replicas, twice while a model or a definition is replaced; one for the registry or for outcomes."""
+
 SERVER_MARK = "ASOF_STARTED_AS"
 """The variable that marks the processes of a server that `make up` started (`local.stack.background`)."""
 
@@ -91,6 +95,12 @@ class Settings(BaseSettings):
     """postgresql://user:password@host:port/database; unset: the embedded PostgreSQL."""
     postgres_sslmode: str | None = None
     """libpq's sslmode; default: disable on loopback, else require."""
+    postgres_read_urls: SecretStr | None = None
+    """Read replicas, each as postgresql://user:password@host:port/database, separated by spaces; unset: none."""
+    lookups_from: Literal["primary", "replicas"] = "primary"
+    """Where the service looks features up; `replicas`: at the primary only while no replica is current."""
+    replica_lag_seconds: PositiveFloat = 1.0
+    """Seconds that a replica may be behind the primary; lookups leave one that is further behind."""
     postgres_port: int = 5433
     """The embedded PostgreSQL's port; if it is taken, the next free one."""
     source_url: SecretStr | None = None
@@ -195,6 +205,8 @@ class Settings(BaseSettings):
     """For `flows databases` only: the password of PostgreSQL's role asof_training."""
     serving_password: SecretStr | None = None
     """For `flows databases` only: the password of PostgreSQL's role asof_serving."""
+    serving_connections: PositiveInt | None = None
+    """For `flows databases` only: the connections that all services may have, as asof_serving; unset: as it is."""
     ledger_password: SecretStr | None = None
     """For `flows databases` only: the password of PostgreSQL's role asof_ledger."""
     monitoring_password: SecretStr | None = None
@@ -229,6 +241,27 @@ class Settings(BaseSettings):
             )
         url = read_url(self.postgres_url.get_secret_value(), POSTGRES_URL_FORMAT)
         return url.set(drivername="postgresql", database=name or url.database)
+
+    def replicas(self) -> tuple[Self, ...]:
+        """The settings of each read replica: the same with its URL as `postgres_url`, and no replicas.
+
+        Raises ConfigurationError where a URL is malformed.
+        """
+        variable = "ASOF_POSTGRES_READ_URLS"
+        refusal = POSTGRES_URL_FORMAT.replace("ASOF_POSTGRES_URL must", f"Each URL of {variable} must")
+        texts = self.postgres_read_urls.get_secret_value().split() if self.postgres_read_urls else []
+        for text in texts:
+            conninfo_of(read_url(text, refusal), variable)
+        return tuple(self.at_primary().model_copy(update={"postgres_url": SecretStr(text)}) for text in texts)
+
+    @property
+    def looks_up_at_replicas(self) -> bool:
+        """Whether the service does so."""
+        return self.lookups_from == "replicas" and self.postgres_read_urls is not None
+
+    def at_primary(self) -> Self:
+        """The same without replicas."""
+        return self.model_copy(update={"postgres_read_urls": None})
 
     @property
     def sslmode(self) -> str:

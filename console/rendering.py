@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from monitoring.report.page import ticked
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -24,7 +26,8 @@ def _environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"moment": moment, "number": number, "share": share, "value": value, "age": age}
+    own = {"moment": moment, "number": number, "value": value, "age": age, "ticked": ticked}
+    environment.filters |= own
     return environment
 
 
@@ -40,10 +43,6 @@ def number(figure: float | None) -> str:
     if float(figure).is_integer() and abs(figure) < 1e15:
         return f"{figure:,.0f}"
     return f"{figure:.4f}" if 1e-3 <= abs(figure) < 10 else f"{figure:,.4g}"
-
-
-def share(part: float | None) -> str:
-    return "-" if part is None else f"{100 * part:.1f} %"
 
 
 def value(kept: Any) -> str:

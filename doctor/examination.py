@@ -19,6 +19,7 @@ from doctor.platforms.feast_file import check_feast_file
 from doctor.platforms.leftovers import check_leftovers, check_prefects_database, check_prefects_file
 from doctor.platforms.mlflow_server import check_mlflow, check_tracking
 from doctor.platforms.prefect_server import check_prefect
+from doctor.platforms.replicas import check_replicas
 
 Check = Callable[[Context], Iterable[Finding]]
 Progress = Callable[[str], object]
@@ -39,6 +40,7 @@ CONNECTION: dict[str, Check] = {"PostgreSQL": check_connection}
 ON_POSTGRES: dict[str, Check] = {
     "the database": check_database,
     "roles and grants": check_grants,
+    "the read replicas": check_replicas,
     "what is left behind": check_leftovers,
     "Prefect's database": check_prefects_database,
     "loads and the online store": check_loads,

@@ -37,3 +37,8 @@ lock --group pyproject.toml:mlflow -c requirements/dev.txt -o requirements/mlflo
 lock --group pyproject.toml:build -c requirements/dev.txt -o requirements/build.txt
 lock --group pyproject.toml:audit -o requirements/audit.txt
 lock --group pyproject.toml:docs -o requirements/docs.txt
+# Of the AWS CDK's wheel only the archive with helm is used, so nothing that it imports.
+unused="aws-cdk-asset-awscli-v1 aws-cdk-asset-node-proxy-agent-v6 aws-cdk-cloud-assembly-schema aws-cdk-lib cattrs constructs jsii
+    publication python-dateutil typeguard tzdata"
+# shellcheck disable=SC2086
+lock --group pyproject.toml:kubernetes $(printf -- '--no-emit-package %s ' $unused) -o requirements/kubernetes.txt

@@ -23,7 +23,7 @@ from psycopg.pq import TransactionStatus
 
 from online_store.encoding.parameters import register
 from online_store.errors import LAYOUT_ERRORS, Unreachable
-from online_store.session import PLANNING, options
+from online_store.session import PLANNING, is_pooled, options
 
 CONNECT_TIMEOUT = 10.0
 """Seconds that a caller waits for a connection: longer than a server takes to restart."""
@@ -102,7 +102,7 @@ class Pool:
                 self._reached = True
                 register(connection)
                 # Statements are prepared on request only: those on a staging table are different each time.
-                connection.prepare_threshold = 2**31
+                connection.prepare_threshold = None if is_pooled(connection) else 2**31
                 return connection
 
 

@@ -6,6 +6,10 @@ Under a stricter isolation level a transaction does not see rows that it has wai
 """
 
 import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from psycopg import Connection
 
 SESSION = {
     "client_encoding": "UTF8",
@@ -40,6 +44,11 @@ VARIABLES = {
 """libpq sends these after the options of a connection string, so they override it."""
 
 
+BACKEND = "SELECT pg_backend_pid()"
+"""The process that answers. A pooler such as PgBouncer tells its clients of another one at the start: what belongs to a
+session (prepared statements, settings, locks) may be lost between two transactions, or be found by others."""
+
+
 def options(existing: str = "", **extra: str) -> str:
     """libpq's `options`: the existing ones, then SESSION, then `extra`. The last value of a setting wins.
 
@@ -52,6 +61,11 @@ def options(existing: str = "", **extra: str) -> str:
     return " ".join(
         filter(None, (existing if session in existing else f"{existing} {session}".strip(), _switches(extra)))
     )
+
+
+def is_pooled(connection: "Connection[Any]") -> bool:
+    """Whether a pooler is in between."""
+    return connection.execute(BACKEND.encode()).fetchone() != (connection.info.backend_pid,)
 
 
 def _switches(settings: dict[str, str]) -> str:

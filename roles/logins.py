@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from psycopg import sql
 from pydantic import SecretStr
 
-from roles.access import ASOF, OWNER, ROLES, SETTINGS
+from roles.access import ASOF, OWNER, ROLES, SERVING, SETTINGS
 from roles.deviation import Connection, Deviation
 
 ATTRIBUTES = {
@@ -62,6 +62,14 @@ def wrong_settings(connection: Connection) -> Iterator[Deviation]:
                 parts = (sql.Identifier(role), sql.Identifier(ASOF), sql.Identifier(name), sql.Literal(value))
                 change = sql.SQL("ALTER ROLE {} IN DATABASE {} SET {} TO {}").format(*parts)
                 yield Deviation(f"Role {role} does not begin with {name} = {value}", change)
+
+
+def wrong_limit(connection: Connection, limit: int | None) -> Iterator[Deviation]:
+    """Another connection limit of the service's role; none is wrong without `limit`."""
+    found = connection.execute("SELECT rolconnlimit FROM pg_roles WHERE rolname = %s", [SERVING]).fetchone()
+    if limit is not None and found != (limit,):
+        change = sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}").format(sql.Identifier(SERVING), sql.Literal(limit))
+        yield Deviation(f"Role {SERVING} has another limit than {limit} connections", change)
 
 
 def set_passwords(connection: Connection, passwords: Mapping[str, SecretStr]) -> None:

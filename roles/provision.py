@@ -18,7 +18,7 @@ from local.embedded_postgres.databases import make_database, reason
 from roles.access import ASOF, DATABASES, LOGINS, MLFLOW, OWNER, PREFECT
 from roles.deviation import Connection, Deviation, correct
 from roles.grants import wrong_in_asof, wrong_in_sister, wrong_on_databases
-from roles.logins import absent_roles, join_roles, known_roles, set_passwords, wrong_roles, wrong_settings
+from roles.logins import absent_roles, join_roles, known_roles, set_passwords, wrong_limit, wrong_roles, wrong_settings
 from roles.ownership import wrong_databases, wrong_owners, wrong_owners_in_sister
 from roles.tables import make_tables, wanted_tables
 
@@ -100,6 +100,7 @@ def _correct_all(
 ) -> Iterator[str]:
     yield from correct(server, absent_roles(server))
     yield from correct(server, wrong_roles(server))
+    yield from correct(server, wrong_limit(server, admin.serving_connections))
     set_passwords(server, passwords)
     join_roles(server)
     yield from (f"Database {name} is absent" for name in DATABASES if make_database(admin, name))

@@ -33,6 +33,7 @@ pytest_plugins = [
     "tests.kits.data.history",
     "tests.kits.data.sources",
     "tests.kits.ledger.answers",
+    "tests.kits.machine.replica",
     "tests.kits.monitoring.audited",
     "tests.kits.service.small_model",
     "tests.kits.service.churn_service",

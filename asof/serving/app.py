@@ -237,6 +237,9 @@ def _prepare(settings: Settings, arguments: Arguments, use_case: UseCase) -> Non
 
     if isinstance(use_case.source, FromStore):
         settings.database()
+        settings.replicas()
+    if settings.lookups_from == "replicas" and settings.postgres_read_urls is None:
+        raise ConfigurationError("ASOF_LOOKUPS_FROM=replicas needs replicas: set ASOF_POSTGRES_READ_URLS, too.")
     if settings.shadow and settings.ledger == "off":
         raise ConfigurationError("ASOF_SHADOW scores the answers that the ledger keeps: set ASOF_LEDGER=process, too.")
     if settings.follow or settings.shadow:

@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from asof.settings import Settings, export
+from asof.use_case import UseCase
 from asof.use_cases import load
 
 if TYPE_CHECKING:
@@ -55,14 +56,14 @@ def training_set(settings: Settings, _: Path, users: int) -> None:
         raise AssertionError(f"{len(built.frame)} rows for {users} users")
 
 
-def train_version(settings: Settings, estimator: str) -> "ModelVersion":
-    """A registered version of the churn estimator, trained on the newest labels; no gate has judged it."""
+def train_version(settings: Settings, estimator: str, use_case: UseCase | None = None) -> "ModelVersion":
+    """A registered version of an estimator (default: of churn), trained on the newest labels; no gate has judged it."""
     from training.features.datasets.dataset import build_training_set, newest_labelled
     from training.models.evaluation.evaluate import evaluate
     from training.models.fitting.train import train
     from training.release.registry.register import register
 
-    use_case = load("churn")
+    use_case = use_case or load("churn")
     service = use_case.estimator(estimator).feature_service
     rows = build_training_set(settings, use_case, newest_labelled(settings, use_case), feature_service=service)
     return register(settings, evaluate(settings, train(settings, use_case, rows, estimator=estimator)))

@@ -1,13 +1,14 @@
 """What a challenger in shadow costs the answers: services without and with one, beside each other in turns.
 
-The challenger is the forest, whose features the default model looks up, too. Its process is counted apart from the
-service. Ratios are those of the medians over the rounds.
+The challenger is the forest, trained on the features that the default model looks up. Its process is counted apart
+from the service. Ratios are those of the medians over the rounds.
 """
 
 import os
 import statistics
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import sleep
@@ -17,7 +18,10 @@ import httpx
 import psutil
 from pydantic import SecretStr
 
+from asof.errors import AsOfError
 from asof.settings import Settings
+from asof.use_cases import load
+from benchmarks.offline.stages import train_version
 from benchmarks.serving.ledger import in_turns
 from benchmarks.serving.measuring.driven import closed
 from benchmarks.serving.setup.peer import Peer, Started, started
@@ -28,9 +32,6 @@ from benchmarks.swaps import mlflow_server
 SHARES: Mapping[str, float | None] = {"none": None, "share 0.1": 0.1, "share 1": 1.0}
 CLIENTS, WINDOW, ROUNDS = 8, (0.5, 3.0), 9
 USERS = 2_000
-FORESTS_VERSION = "1"
-"""`prepared` trains the forest first."""
-
 Row = dict[str, Any]
 
 
@@ -40,22 +41,31 @@ def measure_shadow(settings: Settings, progress: Callable[[str], None]) -> Itera
         progress("users, features and both models")
         world = prepared(settings, Path(name), users=USERS, variants=("forest-one", "default"))
         os.environ["BENTOML_HOME"] = world.environment()["BENTOML_HOME"]
-        with mlflow_server(world.settings) as registry, _services(world, registry) as services:
+        challenger = _forest(world)
+        with mlflow_server(world.settings) as registry, _services(world, registry, challenger) as services:
             progress("answers with and without a challenger")
             results = in_turns(services, ROUNDS, lambda peer, running: _measured(peer, running, world))
         for name in results:
             yield _row(name, results)
 
 
+def _forest(world: World) -> str:
+    """Its version."""
+    churn = load("churn")
+    forest = replace(churn.estimator("seed-baseline"), feature_service=churn.estimator("default").feature_service)
+    use_case = replace(churn, estimators={**churn.estimators, "forest": forest})
+    return train_version(world.settings, "forest", use_case).version
+
+
 @contextmanager
-def _services(world: World, registry: str) -> Iterator[Mapping[str, tuple[Peer, Started]]]:
+def _services(world: World, registry: str, challenger: str) -> Iterator[Mapping[str, tuple[Peer, Started]]]:
     with ExitStack() as stack:
         services = {}
         for name, share in SHARES.items():
             spool = world.folder / f"spool-{name.replace(' ', '-')}"
             changes: Row = {"ledger": "process", "ledger_spool": spool, "ledger_ship": False}
             if share:
-                changes |= {"shadow": FORESTS_VERSION, "shadow_share": share, "registry_url": SecretStr(registry)}
+                changes |= {"shadow": challenger, "shadow_share": share, "registry_url": SecretStr(registry)}
             peer = Peer(name, name, "asof", bento(DEFAULT, **changes), model=DEFAULT)
             services[name] = peer, (running := stack.enter_context(started(peer, world)))
             if share:
@@ -64,7 +74,9 @@ def _services(world: World, registry: str) -> Iterator[Mapping[str, tuple[Peer, 
 
 
 def _wait_for_challenger(running: Started) -> None:
-    while _shadow(running)["status"] != "scoring":
+    while (shadow := _shadow(running))["status"] != "scoring":
+        if shadow["status"] == "refused":
+            raise AsOfError(f"The challenger is refused: {shadow['why']}.")
         sleep(0.2)
 
 

@@ -9,7 +9,7 @@ import psycopg
 from psycopg.rows import TupleRow, class_row
 
 from asof.errors import ConfigurationError
-from asof.settings import Settings
+from asof.settings import WORKER_CONNECTIONS, Settings
 from doctor.context import Context
 from doctor.finding import Finding, error, note, warning
 from local.embedded_postgres.databases import MLFLOW, session_trouble
@@ -28,7 +28,9 @@ STATE_QUERY = """
 SELECT current_database() AS name, current_user AS role, current_setting('server_version_num')::int AS version,
        setting AS nestloop, source AS nestloop_source,
        (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')::int AS connections,
-       current_setting('max_connections')::int AS most_connections,
+       current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+           AS most_connections,
+       (SELECT nullif(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user) AS role_limit,
        extract(epoch FROM clock_timestamp())::float AS clock
 FROM pg_settings WHERE name = 'enable_nestloop'
 """
@@ -39,6 +41,7 @@ REFUSALS = {
     "password authentication failed": "Correct user and password in ASOF_POSTGRES_URL.",
     "no password supplied": "Write the password into ASOF_POSTGRES_URL.",
     "invalid sslmode": "Set ASOF_POSTGRES_SSLMODE to disable, require, verify-ca or verify-full, or unset it.",
+    "unsupported startup parameter": "Set ASOF_POSTGRES_URL to PostgreSQL's own address: this is a pooler's.",
     "too many": "End idle clients, or raise max_connections.",
 }
 """Text in libpq's message -> fix."""
@@ -46,7 +49,10 @@ REFUSALS = {
 
 @dataclass(frozen=True)
 class DatabaseState:
-    """State of a database and its server. `clock` is the server's Unix time minus ours, in seconds."""
+    """State of a database and its server. `clock` is the server's Unix time minus ours, in seconds.
+
+    `most_connections` are those of the server; `role_limit` those of the role, None without a limit.
+    """
 
     name: str
     role: str
@@ -55,6 +61,7 @@ class DatabaseState:
     nestloop_source: str
     connections: int
     most_connections: int
+    role_limit: int | None
     clock: float
 
 
@@ -97,7 +104,9 @@ def check_database(context: Context) -> Iterator[Finding]:
     settings = context.settings
     yield from check_encryption(str(settings.database().host), settings.sslmode)
     yield from check_sessions(settings, None)
-    yield from check_server(_read_state(settings))
+    state = _read_state(settings)
+    yield from check_server(state)
+    yield from check_workers(state, settings.workers)
     if settings.tracking_uri == settings.sqlalchemy_url("psycopg2", MLFLOW) and _exists(settings, MLFLOW):
         yield from check_sessions(settings, MLFLOW)
 
@@ -118,6 +127,18 @@ def check_server(state: DatabaseState) -> Iterator[Finding]:
             f"PostgreSQL's clock differs from this machine's by {state.clock:+,.0f} s: ages and `known_at` are wrong."
         )
         yield error("clock:PostgreSQL", found, "Synchronise both with NTP: timedatectl set-ntp true")
+
+
+def check_workers(state: DatabaseState, workers: int) -> Iterator[Finding]:
+    """Whether the service of these settings alone may need more connections than there are."""
+    needed, limit = (
+        workers * WORKER_CONNECTIONS,
+        min(state.most_connections, state.role_limit or state.most_connections),
+    )
+    if needed > limit:
+        found = f"ASOF_WORKERS={workers} may open {needed} connections, and PostgreSQL gives {limit}."
+        fix = "Lower ASOF_WORKERS, raise max_connections or the role's limit, or put PgBouncer in between."
+        yield warning("workers", found, fix)
 
 
 def check_sessions(settings: Settings, name: str | None) -> Iterator[Finding]:

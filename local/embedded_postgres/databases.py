@@ -7,7 +7,7 @@ from psycopg.rows import TupleRow
 
 from asof.errors import ConfigurationError, is_disk_error
 from asof.settings import Settings
-from online_store.session import SESSION
+from online_store.session import SESSION, is_pooled
 
 MLFLOW = "mlflow"
 STOCK = "postgres"
@@ -86,6 +86,12 @@ def _require_standard_strings(settings: Settings) -> None:
 
 def session_trouble(connection: Connection) -> tuple[str, str] | None:
     """Why a connection would change values, and the next step; None if it does not."""
+    if is_pooled(connection):
+        return (
+            "ASOF_POSTGRES_URL is the address of a connection pooler, and commands need sessions of their own, for "
+            "locks and settings",
+            "set it to PostgreSQL's own address; the prediction service may use the pooler's",
+        )
     name, encoding = connection.info.dbname, connection.info.parameter_status("server_encoding")
     if encoding != "UTF8":
         statement = f"CREATE DATABASE {name}_utf8 TEMPLATE template0 ENCODING 'UTF8'"

@@ -1,7 +1,7 @@
 """Prepared queries on one PostgreSQL connection, executed by libpq calls, in a third of the time of a cursor.
 
-The connection is used for nothing else, outside any transaction. Statements and planner settings belong to the session,
-so a pooler that assigns a connection per transaction (pgbouncer's default) cannot be used in between.
+The connection is used for nothing else, outside any transaction. Prepared statements belong to the session, which a
+pooler shares with others: behind one a query is parsed and planned each time, in the message that executes it.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ConnStatus, ExecStatus, Format
 from psycopg.pq.abc import PGresult
 
-from online_store.session import PLANNING, options
+from online_store.session import BACKEND, PLANNING, options
 
 LOOKUP_PLANNING = {**PLANNING, "enable_bitmapscan": "off"}
 """Only a nested loop by index: for an empty table the planner would choose another scan, and keep it later."""
@@ -26,7 +26,8 @@ class PreparedQueries:
     """A connection for prepared queries. Close it after any error: it may be in the middle of a result."""
 
     def __init__(self, connection: AsyncConnection[Any]) -> None:
-        self.connection, self._libpq = connection, connection.pgconn
+        self.connection, self._libpq, self._pooled = connection, connection.pgconn, False
+        self._queries: dict[bytes, tuple[bytes, Sequence[int]]] = {}
         self._loader: Transformer | None = None
 
     @classmethod
@@ -34,17 +35,28 @@ class PreparedQueries:
         """Connects; `prepare` comes next. Raises psycopg.Error."""
         existing = str(conninfo_to_dict(conninfo).get("options") or "")
         changed = {"client_encoding": "UTF8", "options": options(existing, **LOOKUP_PLANNING)}
-        return cls(await AsyncConnection.connect(make_conninfo(conninfo, **changed), autocommit=True))
+        address = make_conninfo(conninfo, **changed)
+        queries = cls(await AsyncConnection.connect(address, autocommit=True, prepare_threshold=None))
+        with queries.closed_on_failure():
+            row = await (await queries.connection.execute(BACKEND)).fetchone()
+            queries._pooled = row != (queries.connection.info.backend_pid,)
+        return queries
 
     async def prepare(self, name: bytes, query: str, types: Sequence[int] = ()) -> None:
         """`types` are the OIDs of the parameters. Raises psycopg.Error."""
-        self._libpq.send_prepare(name, query.encode(), types)
-        await self._result()
+        self._queries[name] = query.encode(), types
+        if not self._pooled:
+            self._libpq.send_prepare(name, query.encode(), types)
+            await self._result()
 
     async def ask(self, name: bytes, *parameters: bytes) -> PGresult:
         """Executes the query; `parameters` are in PostgreSQL's binary format. Raises psycopg.Error."""
         formats = [Format.BINARY] * len(parameters)
-        self._libpq.send_query_prepared(name, parameters, formats, Format.BINARY)
+        if self._pooled:
+            query, types = self._queries[name]
+            self._libpq.send_query_params(query, parameters, types, formats, Format.BINARY)
+        else:
+            self._libpq.send_query_prepared(name, parameters, formats, Format.BINARY)
         return await self._result()
 
     def rows(self, result: PGresult) -> list[tuple[Any, ...]]:

@@ -73,6 +73,23 @@ def test_an_address_that_cannot_be_read_is_not_quoted(url: str) -> None:
     assert "pass-word" not in str(raised.value)
 
 
+def test_each_replica_has_the_settings_of_its_own_url() -> None:
+    other = URL.replace("db.example", "replica.example")
+    found = settings(postgres_url=URL, postgres_read_urls=f" {other}\n{URL} ", lookups_from="replicas")
+    assert [each.database().host for each in found.replicas()] == ["replica.example", "db.example"]
+    assert all(each.replicas() == () for each in (*found.replicas(), found.at_primary(), settings()))
+    assert (found.looks_up_at_replicas, found.at_primary().looks_up_at_replicas) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "urls", [f"{URL} replica:pass-word@host", f"{URL} postgresql://a:pass-word@h/d?nonsense=pass-word"]
+)
+def test_a_replica_that_cannot_be_read_is_not_quoted(urls: str) -> None:
+    with pytest.raises(ConfigurationError, match="ASOF_POSTGRES_READ_URLS") as raised:
+        settings(postgres_url=URL, postgres_read_urls=urls).replicas()
+    assert "pass-word" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("url", "given", "mode"),
     [

@@ -1,9 +1,14 @@
 """The console's pages, of a real service with its ledger: what they show, to whom, and what they refuse."""
 
+import json
+import random
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import psycopg
@@ -15,9 +20,11 @@ from asof.serving.access.scopes import ADMIN, OUTCOMES, PREDICT
 from asof.settings import Settings
 from console.access import COOKIE
 from console.application import PAGES
+from tests.kits.ledger import monitored
 from tests.kits.machine.databases import fresh
 from tests.kits.service.churn_service import KEYS, ChurnService
 from tests.kits.service.console import served_console
+from tests.kits.service.protocols import random_bodies
 from training.release.promotion.history import Change, Event, append, writing
 
 MARKUP = "<script>alert(1)</script>"
@@ -155,6 +162,25 @@ def test_a_database_that_is_away_is_a_503(server: Settings, mlflow_tables: str, 
     assert "PostgreSQL does not answer" in text_of(page.text)
 
 
+def test_an_open_alert_is_on_the_first_page_and_what_to_type_is_code(
+    server: Settings, mlflow_tables: str, tmp_path: Path
+) -> None:
+    with fresh(server, tmp_path / "home", mlflow_tables) as own, served_console(own, tmp_path) as client:
+        assert "Nothing is in Production." in text_of(client.get("/").text)
+        run = monitored.plant(own, "churn", monitored.figures())
+        monitored.plant_promotions(own, "streamflow_churn", ("1", "the first"), ("2", "AUC gain 0.21"))
+        assert "Version 2 is in Production since" in text_of(client.get("/").text)
+        assert "No alert is open; monitored" in text_of(client.get("/").text)
+        monitored.plant_alert(own, run, title="a closed one", events=[("closed", {"reason": "x"})])
+        detail = {"next": "Run `python -m flows monitor churn --retrain`."}
+        monitored.plant_alert(own, run, severity="warning", title="drift", detail=detail)
+        monitored.plant_alert(own, run, version="2", title="Worse: see `flows report`", detail=detail)
+        first, page = client.get("/").text, client.get("/churn/monitoring").text
+    assert "2 open alerts: Worse: see flows report" in text_of(first)
+    assert "<code>flows report</code>" in first
+    assert "Run <code>python -m flows monitor churn --retrain</code>." in page
+
+
 def test_data_checks_are_those_of_the_use_case_and_of_no_other(client: httpx.Client) -> None:
     page = client.get("/churn/data").text
     assert re.findall(r'href="/churn/data/([^"]+)"', page) == ["churn-2024-02-29T1200Z.html", "churn-2024-01-31.html"]
@@ -206,6 +232,32 @@ def test_a_form_of_another_site_is_refused(client: httpx.Client) -> None:
 @pytest.mark.parametrize(("body", "status"), [(b"user_id=%ff", 422), (b"x" * 70_000, 422)], ids=["utf8", "long"])
 def test_a_malformed_form_is_refused(client: httpx.Client, body: bytes, status: int) -> None:
     assert client.post("/churn/predict", content=body).status_code == status
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("path", ["/churn/predict", "/breast_cancer/predict", "/sign-in", "/sign-out"])
+def test_two_thousand_random_forms_never_cause_an_internal_error(client: httpx.Client, path: str) -> None:
+    """Eight at a time, as the page of a prediction waits for the ledger."""
+    forms = [_encoded(each) for each in random_bodies(_form, 2000, seed=13)]
+    with ThreadPoolExecutor(8) as pool:
+        statuses = {*pool.map(lambda form: client.post(path, content=form).status_code, forms)}
+    assert statuses <= {200, 303, 403, 404, 422}
+
+
+def _form(chance: random.Random) -> Any:
+    """Its fields, with any texts."""
+    names = ["user_id", "overrides", "key", "body", "", "\x00"]
+    texts = ["good", "nobody", "null-fee", "{}", "[1]", '{"features": [1]}', "NaN", "\x00", "é" * 700]
+    return {chance.choice(names): chance.choice(texts) for _ in range(chance.randrange(1, 4))}
+
+
+def _encoded(body: bytes) -> bytes:
+    """An object as a form, anything else as it is."""
+    try:
+        fields = json.loads(body)
+    except ValueError:
+        return body
+    return urlencode(fields, errors="replace").encode() if isinstance(fields, dict) else body
 
 
 def test_without_a_key_every_page_asks_to_sign_in(guarded: Guarded) -> None:

@@ -36,7 +36,7 @@ from training.release.registry.versions import ModelVersion
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
 CHURN = load("churn")
-GOOD = DatabaseState("asof", "ann", 150004, "on", "default", 5, 100, 0.01)
+GOOD = DatabaseState("asof", "ann", 150004, "on", "default", 5, 100, None, 0.01)
 VIEW = View("usage_fv", "usage", timedelta(days=45), refuses=True)
 ONLINE = OnlineView(VIEW, NOW, 0, 0, NOW - timedelta(days=10))
 FILE = yaml.safe_load((PROJECT / "feature_repo" / "feature_store.yaml").read_text())
@@ -71,6 +71,15 @@ def test_a_database_that_is_right_gives_no_finding() -> None:
 )
 def test_what_is_wrong_with_a_database(changed: dict[str, object], name: str) -> None:
     assert names(database.check_server(replace(GOOD, **changed))) == [name]  # type: ignore[arg-type]
+
+
+def test_more_workers_than_connections_are_reported() -> None:
+    assert list(database.check_workers(GOOD, 11)) == []
+    assert (
+        "ASOF_WORKERS=12 may open 108 connections, and PostgreSQL gives 100"
+        in only(database.check_workers(GOOD, 12)).found
+    )
+    assert "gives 20" in only(database.check_workers(replace(GOOD, role_limit=20), 3)).found
 
 
 @pytest.mark.parametrize(

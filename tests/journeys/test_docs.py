@@ -11,20 +11,14 @@ import pytest
 from asof.settings import PROJECT
 from simulator import SimulationPlan, month_end_before
 from tests.kits.machine.newcomer import Newcomer
+from tests.kits.machine.pages import BLOCK, script_of
 
 pytestmark = pytest.mark.soak
 
-BLOCK = re.compile(r"^```(sh|python|sql)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 PAGES = [page for page in sorted((PROJECT / "docs").glob("*.md")) if BLOCK.search(page.read_text())]
-IN_A_COPY = ("adding-a-use-case.md", "your-tables.md")
+IN_A_COPY = ("adding-a-use-case.md", "second-hour.md", "your-tables.md")
 """Pages that add to the project: test_adding_a_use_case.py and test_your_tables.py."""
 PAGES = [page for page in PAGES if page.name not in IN_A_COPY]
-IN_SHELL = {
-    "sh": "{}",
-    "python": "python - <<'END'\n{}END\n",
-    "sql": "eval \"$(make -s env)\"\npython - <<'END'\nimport os, psycopg\n"
-    'psycopg.connect(os.environ["ASOF_POSTGRES_URL"]).execute("""{}""")\nEND\n',
-}
 FIRST = str(SimulationPlan(month_end_before(datetime.now(UTC).date())).as_of(0))
 """What `month_000` of the simulated extracts describes."""
 
@@ -44,7 +38,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_commands_of_a_page_succeed(page: Path, reader: Newcomer, tmp_path: Path) -> None:
     """In one shell, so that a variable that one block sets is there in the next; files go to a folder of the test."""
-    script = "\n".join(IN_SHELL[language].format(block) for language, block in BLOCK.findall(page.read_text()))
+    script = script_of(page.read_text())
     script = re.sub(r"data/\w+|answer\.json|(?<==)api-keys", lambda name: str(tmp_path / name[0]), script)
     reader.run("make up ARGS=churn")
     reader.run(script if page.name == "tutorial.md" else script.replace("2024-01-31", FIRST))

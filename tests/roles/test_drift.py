@@ -105,6 +105,20 @@ def test_manual_changes_are_reported_and_corrected(town: Town, change: str, word
     assert wrong_grants(asked) == []
 
 
+def test_the_connections_of_all_services_are_limited(town: Town) -> None:
+    limited = town.admin.model_copy(update={"serving_connections": 2})
+    assert make_databases(limited).corrected == (f"Role {SERVING} has another limit than 2 connections",)
+    assert make_databases(limited).corrected == make_databases(town.admin).corrected == ()
+    with (
+        town.connect(SERVING),
+        town.connect(SERVING),
+        pytest.raises(psycopg.OperationalError, match="too many connections for role"),
+    ):
+        town.connect(SERVING)
+    with town.as_admin() as connection:
+        connection.execute(f"ALTER ROLE {SERVING} CONNECTION LIMIT -1".encode())
+
+
 def test_database_defaults_set_by_an_owner_do_not_affect_the_admin(town: Town) -> None:
     with town.connect(PREFECT, PREFECT) as connection:
         connection.execute("CREATE TABLE mine (); GRANT SELECT ON mine TO PUBLIC")

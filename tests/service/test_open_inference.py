@@ -4,11 +4,13 @@ import copy
 import json
 import random
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.kits.service import open_inference
 from tests.kits.service import serving as kit
 from tests.kits.service.answers import problem_at
 from tests.kits.service.churn_service import MANY, ChurnService
@@ -16,10 +18,6 @@ from tests.kits.service.protocols import CONTRACT, VALUES, random_bodies
 
 INFER = f"/v2/models/{kit.NAME}/infer"
 JSON = {"Content-Type": "application/json"}
-DATATYPES = {
-    *("BOOL", "BYTES", "FP16", "FP32", "FP64"),
-    *(f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)),
-}
 
 
 @pytest.fixture(scope="module")
@@ -32,23 +30,18 @@ def tensor(users: Sequence[Any], **changed: Any) -> dict[str, Any]:
 
 
 def infer(service: httpx.Client, *users: Any, path: str = INFER, **members: Any) -> httpx.Response:
-    body = json.dumps({"inputs": [tensor(users)], **members})
-    return service.post(path, content=body, headers=JSON)
+    request = {"inputs": [tensor(users)], **members}
+    open_inference.check("inference_request", request)
+    return service.post(path, content=json.dumps(request), headers=JSON)
 
 
 def columns(response: httpx.Response) -> dict[str, list[Any]]:
-    """The data of each output, checked for the form that the protocol gives a response."""
+    """The data of each output, of a response that the published schema allows."""
     assert response.status_code == 200, response.text
     document = response.json()
-    assert {"model_name", "outputs"} <= set(document) <= {"model_name", "model_version", "id", "parameters", "outputs"}
-    assert all(isinstance(each, str | int | float | bool) for each in document["parameters"].values())
+    open_inference.check("inference_response", document)
     for output in document["outputs"]:
-        assert set(output) == {"name", "shape", "datatype", "data"}
-        assert output["datatype"] in DATATYPES
-        size = 1
-        for each in output["shape"]:
-            size *= each
-        assert len(output["data"]) == size
+        assert len(output["data"]) == prod(output["shape"])
     return {output["name"]: output["data"] for output in document["outputs"]}
 
 
@@ -73,6 +66,7 @@ def test_one_row_has_the_answer_or_the_problem_of_predict(service: httpx.Client,
         assert data["problem"] == [""]
         return
     document = problem_at(ours, theirs.status_code, expected["code"])
+    open_inference.check("error_response", document)
     assert document.pop("error") == document["detail"]
     of_request = {"instance", "request_id"}
     assert {name: each for name, each in document.items() if name not in of_request} == {
@@ -126,14 +120,17 @@ def test_the_served_version_answers_and_another_is_a_404_that_names_it(service: 
         for answer in (infer(service, "good", path=f"{path}/infer"), service.get(path), service.get(f"{path}/ready")):
             document = problem_at(answer, 404, "model-not-found")
             assert f"version {version}" in document["detail"] or repr(kit.NAME) in document["detail"]
+            open_inference.check("error_response", document)
             assert document["error"] == document["detail"]
     assert service.get(served).json() == service.get(f"/v2/models/{kit.NAME}").json()
 
 
 def test_server_and_model_describe_themselves(service: httpx.Client) -> None:
     server = service.get("/v2").json()
+    open_inference.check("metadata_server_response", server)
     assert (server["name"], server["extensions"]) == ("asof", [])
     model = service.get(f"/v2/models/{kit.NAME}").json()
+    open_inference.check("metadata_model_response", model)
     assert (model["name"], model["platform"]) == (kit.NAME, "onnx")
     assert model["inputs"] == [{"name": "user_id", "datatype": "BYTES", "shape": [-1]}]
     described = [(each["name"], each["datatype"], each["shape"]) for each in model["outputs"]]

@@ -1,14 +1,17 @@
 """The built Bento: what it answered is known to POST /outcomes, and joined with what is reported there."""
 
+import random
 import time
 from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
+import pytest
 
 from asof.use_cases import load
 from monitoring.outcomes.matured import join_outcomes
 from tests.kits.service.churn_service import KEYS, ChurnService
+from tests.kits.service.protocols import VALUES, random_bodies
 from tests.kits.service.serving import NOW
 
 USERS = KEYS[:4]
@@ -47,3 +50,22 @@ def test_answers_are_reported_by_request_by_item_and_by_entity(churn_service: Ch
     assert rows.loc[USERS[2], "acted"]
     scores = [each["probability"] for each in batch["predictions"]]
     assert rows.loc[USERS, "score"].tolist() == scores
+
+
+@pytest.mark.soak
+def test_two_thousand_random_bodies_never_cause_an_internal_error(churn_service: ChurnService) -> None:
+    statuses = set()
+    for body in random_bodies(_drawn, 2000, seed=14):
+        response = churn_service.client.post("/outcomes", content=body, headers={"Content-Type": "application/json"})
+        statuses.add(response.status_code)
+    assert 200 in statuses
+    assert statuses <= {200, 413, 422}
+
+
+def _drawn(chance: random.Random) -> Any:
+    """Items, up to two members of which are replaced or added."""
+    moment = NOW.isoformat()
+    item = {"entity": chance.choice(USERS), "as_of": moment, "outcome": True, "observed_at": moment, "key": "k"}
+    for _ in range(chance.randrange(3)):
+        item[chance.choice([*item, "request_id", "item", "acted", "control", "more"])] = chance.choice(VALUES)
+    return {"outcomes": [item] * chance.choice([1, 1, 2])}

@@ -16,6 +16,7 @@ from asof.settings import Settings
 from asof.use_case import UseCase
 from asof.use_cases import load
 from training.data.snapshots.known_at import tables_known_at
+from training.data.snapshots.replicas import again_at_primary
 from training.ranges.plan import Range
 from training.ranges.prefetch import prefetch
 from training.release.registry.versions import ModelVersion, model_version, verified_version
@@ -52,7 +53,7 @@ class Scorer:
 
     def _read(self, settings: Settings, part: Range) -> Generator[Chunk, None, None]:
         extract = self.use_case.extract
-        with tables_known_at(settings, extract, as_of=part.as_of, known_at=part.known_at) as tables:
+        with tables_known_at(settings, extract, as_of=part.as_of, known_at=part.known_at, bulk=True) as tables:
             yield from read_chunks(tables, extract, self.features, part, size=CHUNK_USERS)
 
 
@@ -79,7 +80,13 @@ class ScoreRange:
         return vars(self) | {"scorer": None}
 
     def __call__(self, settings: Settings, part: Range) -> Tally:
-        """Scores and writes a range, unless it is written. Raises as `read_scorer`."""
+        """Scores and writes a range, unless it is written; once more at the primary where a replica is lost.
+
+        Raises as `read_scorer`.
+        """
+        return again_at_primary(self._scored)(settings, part)
+
+    def _scored(self, settings: Settings, part: Range) -> Tally:
         scorer = self.scorer or _scorer_of(_Subject(self.run, settings))
         with closing(scorer.scored(settings, self.run, part)) as chunks:
             return self.writer.write(settings, part.number, chunks)

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from asof.errors import ConfigurationError
@@ -162,17 +163,18 @@ class Shipper:
         logger.error("%s is damaged (%s): it was moved to %s.", path.name, reason, moved.parent)
 
 
-def run(folder: Path, conninfo: str, *, with_workers: bool) -> None:
+def run(folder: Path, conninfo: str, *, with_workers: bool, ending: Event | None = None) -> None:
     """Ships until it is ended; with `with_workers` until no worker is left and all that can be is shipped.
 
-    The caller holds the shipper's lock.
+    Once `ending` is set, until no worker is left and everything is shipped, however long the database is away. The
+    caller holds the shipper's lock.
     """
-    _Loop(folder, conninfo, with_workers=with_workers).run()
+    _Loop(folder, conninfo, with_workers=with_workers, ending=ending or Event()).run()
 
 
 class _Loop:
-    def __init__(self, folder: Path, conninfo: str, *, with_workers: bool) -> None:
-        self._folder, self._conninfo, self._with_workers = folder, conninfo, with_workers
+    def __init__(self, folder: Path, conninfo: str, *, with_workers: bool, ending: Event) -> None:
+        self._folder, self._conninfo, self._with_workers, self._ending = folder, conninfo, with_workers, ending
         self._state = State()
 
     def run(self) -> None:
@@ -187,6 +189,7 @@ class _Loop:
                     self._ship(Shipper(self._folder, connection, self._state))
             except (psycopg.Error, ConfigurationError) as error:
                 self._report(str(error).strip().partition("\n")[0])
+                ended = ended and not self._waits_for_database()
                 time.sleep(RETRY_SECONDS)
             else:
                 return
@@ -218,7 +221,11 @@ class _Loop:
     def _abandoned(self) -> bool:
         """Whether no worker is left: each holds the lock of one file, shared with the others, and of its segment."""
         files = (self._folder / WORKERS, *segment_paths(self._folder))
-        return self._with_workers and all(map(is_closed, files))
+        return (self._with_workers or self._ending.is_set()) and all(map(is_closed, files))
+
+    def _waits_for_database(self) -> bool:
+        """Whether what is left would be lost."""
+        return self._ending.is_set() and any(segment_paths(self._folder))
 
 
 def _time(microseconds: int) -> datetime:

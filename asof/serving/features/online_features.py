@@ -18,8 +18,11 @@ from asof.inference.policies import RegisteredFeatures
 from asof.inference.stored_columns import StoredColumns
 from asof.inference.verdicts import Policy, StoredRow
 from asof.serving.features.batching import Batcher
+from asof.serving.features.store.deadline import within
 from asof.serving.features.store.opening import OpenReader, ReadRegistry, open_reader, read_registered
 from asof.serving.features.store.reader import EntityReader
+from asof.serving.features.store.replica_reader import ReplicaReader
+from asof.serving.features.store.replica_watch import ReplicaWatch
 from asof.settings import Settings
 
 logger = logging.getLogger("asof.serving")
@@ -50,7 +53,8 @@ class OnlineFeatures:
 
     The registry is read every `features_seconds`. When the registered features change, the store is opened again and
     the new reader replaces the old one between two lookups; when they no longer match the contract, lookups fail. While
-    the registry is unavailable, lookups go on for MAX_REGISTRY_AGE.
+    the registry is unavailable, lookups go on for MAX_REGISTRY_AGE. With `replicas` they are made at one that is
+    current; the registry is always the primary's.
     """
 
     def __init__(
@@ -59,9 +63,12 @@ class OnlineFeatures:
         contract: FeatureContract,
         opener: OpenReader = open_reader,
         read_registry: ReadRegistry = read_registered,
+        *,
+        replicas: ReplicaWatch | None = None,
     ) -> None:
         self.contract = contract
         self._settings, self._opener, self._read_registry = settings, opener, read_registry
+        self._replicas = replicas
         self._store: _OpenStore | None = None
         self._error, self._registry_read_at = _not_open_yet(), 0.0
         self._bulk_lock = asyncio.Lock()
@@ -77,6 +84,8 @@ class OnlineFeatures:
         opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._watching = asyncio.create_task(self._watch_registry(opened))
         self._watching.add_done_callback(lambda _: opened.cancel())
+        if self._replicas:
+            self._replicas.start()
         return opened
 
     async def close(self) -> None:
@@ -85,6 +94,8 @@ class OnlineFeatures:
             self._watching.cancel()
             await asyncio.wait({self._watching})
         await self._swap(None)
+        if self._replicas:
+            await self._replicas.close()
 
     async def _watch_registry(self, opened: "asyncio.Future[None]") -> None:
         pause = FIRST_RETRY_SECONDS
@@ -105,10 +116,14 @@ class OnlineFeatures:
         """Opens the store where it is not open, or where the registered features have changed."""
         registered = await asyncio.to_thread(self._read_registry, self._settings, self.contract)
         if self._store is None or self._store.registered != registered:
-            reader = await asyncio.to_thread(self._opener, self._settings, self.contract)
+            reader = await self._open()
             policies = [reader.policies[feature.view] for feature in self.contract.features]
             await self._swap(_OpenStore(reader, policies, registered))
         self._error, self._registry_read_at = _not_open_yet(), asyncio.get_running_loop().time()
+
+    async def _open(self) -> EntityReader:
+        reader = await asyncio.to_thread(self._opener, self._settings, self.contract)
+        return ReplicaReader(reader, self._replicas, self._opener, self.contract) if self._replicas else reader
 
     async def _record_error(self, error: FeatureStoreUnavailable) -> None:
         """Logs a new error. Closes the store on a mismatch, or when the registry was last read too long ago."""
@@ -161,7 +176,7 @@ class OnlineFeatures:
         async with self._bulk_lock:
             store = self._require_open()
             if store.bulk_reader is None:
-                store.bulk_reader = await asyncio.to_thread(self._opener, self._settings, self.contract)
+                store.bulk_reader = await self._open()
             return await self._with_retry(partial(store.bulk_reader.read_columns, entities))
 
     async def _read_rows(self, entities: Sequence[Entity]) -> list[StoredRow]:
@@ -182,19 +197,10 @@ class OnlineFeatures:
             raise _failed(error) from error
 
     async def _with_timeout(self, lookup: Lookup[Result]) -> Result:
-        """The lookup's result, without waiting for a query that hangs.
-
-        asyncio.timeout would wait for the cancelled query, which takes psycopg up to ten seconds when the server hangs;
-        cancelled twice, psycopg closes the connection at once.
-        """
-        task = asyncio.create_task(lookup())
-        await asyncio.wait({task}, timeout=self._settings.lookup_timeout)
-        if task.done():
-            return task.result()
-        for _ in range(2):
-            task.cancel()
-            await asyncio.wait({task}, timeout=0.05)
-        raise _timed_out(self._settings)
+        try:
+            return await within(self._settings.lookup_timeout, lookup())
+        except TimeoutError:
+            raise _timed_out(self._settings) from None
 
 
 def _not_open_yet() -> FeatureStoreUnavailable:

@@ -28,6 +28,12 @@ class Metrics:
         self.batch_size = Histogram("asof_batch_size", together, buckets=BATCH_BUCKETS, registry=registry)
         lookup = "Seconds of one feature lookup, including failed ones."
         self.lookup_seconds = Histogram("asof_lookup_seconds", lookup, buckets=LOOKUP_BUCKETS, registry=registry)
+        left = "Times that lookups have left a read replica, as it was behind or failed."
+        self.replicas_left = Counter("asof_replicas_left", left, ["replica"], registry=registry)
+        lag = "Seconds that a read replica is behind the primary."
+        self.replica_lag = Gauge(
+            "asof_replica_lag_seconds", lag, ["replica"], registry=registry, multiprocess_mode="mostrecent"
+        )
         kept = "Answers by how the ledger keeps them: disk, process, none."
         self.kept = Counter("asof_ledger_answers", kept, ["kept"], registry=registry)
         lost = "Answers that the ledger does not keep, by reason: full (the spool), failed (a write)."

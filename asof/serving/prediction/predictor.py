@@ -26,6 +26,7 @@ from asof.serving.features.mixed_input import MixedInput
 from asof.serving.features.online_features import OnlineFeatures
 from asof.serving.features.options import asks_why, explanation_payload
 from asof.serving.features.request_input import RequestInput
+from asof.serving.features.store.replica_watch import ReplicaWatch
 from asof.serving.features.store_input import StoreInput
 from asof.serving.ledger.keeper import Kept
 from asof.serving.prediction.worker import Worker
@@ -94,8 +95,10 @@ class Predictor:
     def _feature_source(self) -> FeatureSource:
         match self.use_case.source:
             case FromStore(given=given):
-                features = OnlineFeatures(self.worker.settings, self.model.facts.contract.stored)
-                parts = self.worker.settings, features, self.worker.metrics
+                settings, metrics = self.worker.settings, self.worker.metrics
+                replicas = ReplicaWatch(settings, metrics) if settings.looks_up_at_replicas else None
+                features = OnlineFeatures(settings, self.model.facts.contract.stored, replicas=replicas)
+                parts = settings, features, metrics
                 return MixedInput(*parts, given) if given else StoreInput(*parts)
             case FromRequest() as source:
                 return RequestInput(source)

@@ -13,7 +13,7 @@ class Newcomer:
     """A shell in the project's folder, with a home, a BentoML store and ports of its own."""
 
     def __init__(self, home: Path) -> None:
-        names = ("ASOF_PORT", "ASOF_MLFLOW_PORT", "ASOF_PREFECT_PORT", "ASOF_POSTGRES_PORT")
+        names = ("ASOF_PORT", "ASOF_MLFLOW_PORT", "ASOF_PREFECT_PORT", "ASOF_POSTGRES_PORT", "ASOF_CONSOLE_PORT")
         ports = {name: free_port(23000 + 100 * n, name) for n, name in enumerate(names)}
         foreign = re.compile("ASOF_|MLFLOW_|PREFECT_|BENTOML_|MAKE|MFLAGS")
         inherited = {name: value for name, value in os.environ.items() if not foreign.match(name)}
@@ -24,7 +24,7 @@ class Newcomer:
 
     def run(self, command: str) -> str:
         """What the commands print to stdout; fails with the first that fails."""
-        typed = command.replace("localhost:3000", f"localhost:{self.port}")
+        typed = re.sub(r'localhost(:|", )3000', rf"localhost\g<1>{self.port}", command)
         words = ["bash", "-eu", "-o", "pipefail", "-c", typed]
         done = subprocess.run(words, cwd=PROJECT, env=self.environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{typed}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"

@@ -93,21 +93,23 @@ def test_the_shipper_needs_no_package_of_ours_that_the_image_has_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "code", "said"),
+    ("state", "option", "code", "said"),
     [
-        ({"looked_at": 0, "error": ""}, 0, "ok"),
-        ({"looked_at": -60, "error": ""}, 1, "no report for 60 s"),
-        ({"looked_at": 0, "error": "connection refused"}, 1, "connection refused"),
-        (None, 1, "FileNotFoundError"),
+        ({"looked_at": 0, "error": ""}, "", 0, "ok"),
+        ({"looked_at": -60, "error": ""}, "", 1, "no report for 60 s"),
+        ({"looked_at": 0, "error": "connection refused"}, "", 1, "connection refused"),
+        ({"looked_at": 0, "error": "connection refused"}, "--alive", 0, "ok"),
+        ({"looked_at": -60, "error": ""}, "--alive", 1, "no report for 60 s"),
+        (None, "", 1, "FileNotFoundError"),
     ],
 )
 def test_the_shippers_health_follows_its_reports(
-    tmp_path: Path, state: dict[str, Any] | None, code: int, said: str
+    tmp_path: Path, state: dict[str, Any] | None, option: str, code: int, said: str
 ) -> None:
     if state is not None:
         state["looked_at"] += time.time()
         (tmp_path / "shipper.json").write_text(json.dumps(state))
-    words = [sys.executable, "-I", "-S", PROJECT / "deploy" / "image" / "shipping.py"]
+    words = [sys.executable, "-I", "-S", PROJECT / "deploy" / "image" / "shipping.py", option]
     done = subprocess.run(words, env={"ASOF_LEDGER_SPOOL": str(tmp_path)}, capture_output=True, text=True, check=False)
     assert done.returncode == code
     assert said in done.stdout

@@ -14,6 +14,7 @@ from asof.errors import TrainingSetError
 from asof.extracts.schema import ExtractSchema
 from asof.settings import Settings
 from training.data.snapshots.owned_tables import require_own_tables
+from training.data.snapshots.replicas import replica_with
 from training.data.snapshots.tables import LOAD_LOCK
 
 PREFIX = "known_at_"
@@ -29,14 +30,16 @@ class KnownTables:
 
 @contextlib.contextmanager
 def tables_known_at(
-    settings: Settings, extract: ExtractSchema, *, as_of: datetime, known_at: datetime
+    settings: Settings, extract: ExtractSchema, *, as_of: datetime, known_at: datetime, bulk: bool = False
 ) -> Iterator[KnownTables]:
     """Views of the rows with `created_at` up to `known_at` and `as_of` up to that moment; dropped after the block.
 
     Feast's `filter_by_created_timestamp` is no replacement: it compares created_at with the entity row's event
     timestamp, which is `as_of` here, and would hide every snapshot that arrived after the day that it describes.
     Waits for a running load, whose rows may be known before `known_at`, and drops the schemas of killed processes.
-    Raises ConfigurationError if a table belongs to another use case, TrainingSetError if one is missing.
+    With `bulk` they are read at a replica, if there is one that has them.
+    Raises ConfigurationError if a table belongs to another use case or a read replica is none, TrainingSetError if a
+    table is missing.
     """
     schema = f"{PREFIX}{uuid.uuid4().hex}"
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
@@ -48,8 +51,11 @@ def tables_known_at(
         try:
             for table in (*extract.tables, extract.labels):
                 _make_view(connection, schema, table.name, as_of=as_of, known_at=known_at)
-            connection.execute(sql.SQL("SET search_path = {}, public").format(sql.Identifier(schema)))
-            yield KnownTables(schema, connection)
+            replicas = settings if bulk else settings.at_primary()
+            last = sql.Identifier(schema, extract.labels.name).as_string(connection)
+            with replica_with(replicas, connection, last) as reading:
+                reading.execute(sql.SQL("SET search_path = {}, public").format(sql.Identifier(schema)))
+                yield KnownTables(schema, reading)
         finally:
             # Where an interruption has left a command unfinished, the next caller drops the schema.
             if connection.info.transaction_status is TransactionStatus.IDLE:

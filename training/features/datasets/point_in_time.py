@@ -24,6 +24,7 @@ from asof.settings import Settings
 from asof.targets import FALSE_AND_TRUE, Target
 from training.data.snapshots.copy_query import copy_rows
 from training.data.snapshots.known_at import KnownTables, tables_known_at
+from training.data.snapshots.replicas import again_at_primary
 from training.features.datasets.point_in_time_sql import JoinStrategy, ViewSource, columns, join
 from training.features.datasets.rows_digest import TYPES
 from training.features.datasets.training_set import column_types
@@ -61,6 +62,7 @@ class JoinedRows:
     definition: str
 
 
+@again_at_primary
 def joined_rows(
     settings: Settings,
     extract: ExtractSchema,
@@ -81,7 +83,7 @@ def joined_rows(
     contract, sources = read_sources(settings, feature_service, given)
     require_keys(extract, feature_service, contract.keys)
     types = column_types(contract, extract.label, target.label_type)
-    with tables_known_at(settings, extract, as_of=as_of, known_at=known_at) as tables:
+    with tables_known_at(settings, extract, as_of=as_of, known_at=known_at, bulk=True) as tables:
         _require_rows(tables, extract, as_of, known_at, given=given)
         cuts = cut_points(tables, extract, as_of=as_of, known_at=known_at, size=RANGE_USERS)
         definition = join(sources, extract, as_of, JoinStrategy.INDEX_LOOKUP).as_string(tables.connection)
@@ -102,9 +104,12 @@ class JoinRange:
     types: Mapping[str, str]
 
     def __call__(self, settings: Settings, part: Range) -> arrow.Table:
-        """The rows of the range, ordered by their keys."""
+        """The rows of the range, ordered by their keys; from the primary where a replica is lost."""
+        return again_at_primary(self._joined)(settings, part)
+
+    def _joined(self, settings: Settings, part: Range) -> arrow.Table:
         types = {name: TYPES[feast_type] for name, feast_type in self.types.items()}
-        with tables_known_at(settings, self.extract, as_of=part.as_of, known_at=part.known_at) as tables:
+        with tables_known_at(settings, self.extract, as_of=part.as_of, known_at=part.known_at, bulk=True) as tables:
             queries = {each: join(self.sources, self.extract, part.as_of, each, part) for each in JoinStrategy}
             with planned_query(tables, queries) as query:
                 chunks = [*copy_rows(tables.connection, query, types)]

@@ -14,6 +14,7 @@ from asof.features.join_keys import Entity, require_keys
 from asof.settings import Settings
 from asof.use_case import UseCase
 from training.data.snapshots.known_at import tables_known_at
+from training.data.snapshots.replicas import again_at_primary
 from training.features.datasets.point_in_time import read_sources
 from training.features.datasets.point_in_time_sql import ViewSource
 from training.features.parity.offline_side import OfflineView, Users, newest_moment
@@ -69,6 +70,7 @@ class Parity:
         return self.differences - self.verdicts[Verdict.PAST_TTL]
 
 
+@again_at_primary
 def check_parity(
     settings: Settings,
     use_case: UseCase,
@@ -89,7 +91,7 @@ def check_parity(
     limit, known = as_of or settings.now(), known_at or datetime.now(UTC)
     every = sorted({estimator.feature_service for estimator in use_case.estimators.values()})
     services = [feature_service] if feature_service else every
-    with tables_known_at(settings, use_case.extract, as_of=limit, known_at=known) as tables:
+    with tables_known_at(settings, use_case.extract, as_of=limit, known_at=known, bulk=True) as tables:
         users, moment = Users(tables, use_case.extract), newest_moment(tables, use_case.extract) or limit
         population = users.count()
         drawn = sample if sample and sample < population else None

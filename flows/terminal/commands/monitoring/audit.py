@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from asof.extracts.cadence import moment_of
+from flows.runtime.environment import settings_with_tracking
 from flows.terminal.command import UseCaseCommand
 from flows.terminal.commands.monitoring.ledger import Since, Until
 from flows.terminal.options import MOMENT, AnyUseCase, Json
@@ -33,6 +34,7 @@ def audit(
     Of the answers of the last 31 days, unless --since says otherwise.
     """
     with run_command("reading", as_json=as_json) as emit:
+        settings_with_tracking()
         from flows.stages.monitoring.audit import audit as stage
         from flows.terminal.runs import choose_run
 

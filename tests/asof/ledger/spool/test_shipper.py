@@ -6,10 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from threading import Event, Thread
 
 import psycopg
 import pytest
+from pydantic import SecretStr
 
 from asof.ledger.request_id import new_request_id
 from asof.ledger.spool import frames
@@ -139,7 +142,7 @@ def test_a_killed_shipper_loses_and_doubles_nothing(settings: Settings, tmp_path
         process = subprocess.Popen([sys.executable, "-m", "asof.serving.ledger"], env=environment, cwd=tmp_path)
         append(spool, "killed", 400)
         until = time.monotonic() + 60
-        while rows_of(settings) < 400 * number + 1 and time.monotonic() < until:
+        while rows_of(settings, "killed") < 400 * number + 1 and time.monotonic() < until:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -149,9 +152,9 @@ def test_a_killed_shipper_loses_and_doubles_nothing(settings: Settings, tmp_path
     assert not list((tmp_path / "ledger").glob("*.frames"))
 
 
-def rows_of(settings: Settings) -> int:
+def rows_of(settings: Settings, entity: str) -> int:
     try:
-        return int(rows(settings, COUNT, "killed")[0][0])
+        return int(rows(settings, COUNT, entity)[0][0])
     except psycopg.errors.UndefinedTable:
         return 0
 
@@ -174,3 +177,56 @@ def test_without_its_database_the_shipper_waits_and_says_so(settings: Settings, 
     assert "refused" in state.error
     assert state.waiting_bytes > 0
     assert logged.count("Answers wait in") == 1
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_draining_it_goes_on_after_sigterm_until_the_last_worker_has_ended(settings: Settings, tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "ledger", 2**24)
+    append(spool, "drained", 3)
+    environment = {**os.environ, **settings.environment(), "ASOF_HOME": str(tmp_path), "PYTHONPATH": str(PROJECT)}
+    words = [sys.executable, "-m", "asof.serving.ledger", "--drain"]
+    with subprocess.Popen(words, env=environment, cwd=tmp_path) as process:
+        until(lambda: rows_of(settings, "drained") == 3)
+        process.terminate()
+        append(spool, "drained", 4)
+        until(lambda: rows_of(settings, "drained") == 7)
+        assert process.poll() is None
+        append(spool, "drained", 5)
+        spool.close()
+        assert process.wait(60) == 0
+    assert rows(settings, COUNT, "drained") == [(12, 12)]
+    assert not list((tmp_path / "ledger").glob("*.frames"))
+
+
+def test_draining_it_waits_for_its_database_while_something_would_be_lost(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipping, "RETRY_SECONDS", 0.1)
+    spool, ending = Spool(tmp_path, 2**24), Event()
+    append(spool, "late", 5)
+    spool.close()
+    ending.set()
+    url = settings.database("draining").render_as_string(hide_password=False)
+    late = settings.model_copy(update={"ledger_url": SecretStr(url)})
+    options = {"with_workers": False, "ending": ending}
+    shipper = Thread(target=shipping.run, args=(tmp_path, late.ledger_conninfo()), kwargs=options)
+    with psycopg.connect(settings.ledger_conninfo(), autocommit=True) as administrator:
+        shipper.start()
+        until(lambda: "does not exist" in reported(tmp_path))
+        administrator.execute("CREATE DATABASE draining")
+        shipper.join(60)
+        assert not shipper.is_alive()
+        assert not list(tmp_path.glob("*.frames"))
+        assert rows(late, COUNT, "late") == [(5, 5)]
+        administrator.execute("DROP DATABASE draining")
+
+
+def reported(folder: Path) -> str:
+    file = folder / "shipper.json"
+    return State(**json.loads(file.read_text())).error if file.exists() else ""
