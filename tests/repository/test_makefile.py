@@ -95,7 +95,16 @@ def test_the_example_file_names_every_setting_with_its_default_and_its_meaning()
 
 
 def test_no_lock_names_a_host() -> None:
-    for lock in ("audit.txt", "boosters.txt", "catboost.txt", "dev.txt", "docs.txt", "kubernetes.txt", "serve.txt"):
+    for lock in (
+        "audit.txt",
+        "boosters.txt",
+        "catboost.txt",
+        "dev.txt",
+        "docs.txt",
+        "kubernetes.txt",
+        "lake.txt",
+        "serve.txt",
+    ):
         text = (PROJECT / "requirements" / lock).read_text()
         assert "--hash=sha256:" in text
         assert not re.search(r"://|index-url|find-links|trusted-host", text)
