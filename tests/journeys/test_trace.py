@@ -213,7 +213,7 @@ def test_a_stored_value_outside_the_training_range_is_flagged_by_every_endpoint(
 
 
 def test_an_unusual_id_is_the_same_in_every_endpoint_as_in_the_extract(served: Served) -> None:
-    done = score_users(served.settings, QUICK, version=served.bundle.version, as_of=JANUARY, chunk=7)
+    done = score_users(served.settings, QUICK, version=served.bundle.version, as_of=JANUARY, range_users=7)
     assert done.new == 200 + len(ODD)
     scored = {row["entity"]: row["probability"] for row in kept(served.settings)}
     instances = [{"user_id": key} for key in ODD]

@@ -95,16 +95,8 @@ def test_the_example_file_names_every_setting_with_its_default_and_its_meaning()
 
 
 def test_no_lock_names_a_host() -> None:
-    for lock in (
-        "audit.txt",
-        "boosters.txt",
-        "catboost.txt",
-        "dev.txt",
-        "docs.txt",
-        "kubernetes.txt",
-        "lake.txt",
-        "serve.txt",
-    ):
+    locks = ("audit", "boosters", "catboost", "dev", "docs", "kubernetes", "lake", "ray", "serve")
+    for lock in (f"{name}.txt" for name in locks):
         text = (PROJECT / "requirements" / lock).read_text()
         assert "--hash=sha256:" in text
         assert not re.search(r"://|index-url|find-links|trusted-host", text)

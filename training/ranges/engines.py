@@ -38,13 +38,18 @@ def open_engine(settings: Settings, ranges: int) -> Iterator[Engine]:
     if settings.engine == "here" or ranges == 1:
         yield Here(settings)
     elif settings.engine == "processes":
-        with opened_processes(settings, min(ranges, len(os.sched_getaffinity(0)))) as engine:
+        with opened_processes(settings, min(ranges, processors())) as engine:
             yield engine
     else:
         from training.ranges.ray_cluster import opened_cluster
 
         with opened_cluster(settings) as engine:
             yield engine
+
+
+def processors() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 class Here:

@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psycopg
@@ -23,7 +24,7 @@ from pydantic import SecretStr
 from sqlalchemy.engine import make_url
 from typer.testing import CliRunner, Result
 
-from asof.errors import ConfigurationError, DataError, UntrustedModel
+from asof.errors import ConfigurationError, DataError, ScoringError, UntrustedModel
 from asof.extracts.schema import Kind
 from asof.inference.served_model import load_verified
 from asof.ledger.answers import Answer, Answers, ReadColumns, ReadValues
@@ -49,7 +50,7 @@ from training.erasure.again import erase_again
 from training.erasure.copies.models.signed_folders import reseal
 from training.erasure.erase import Erasure, erase, look
 from training.release.registry.versions import ModelVersion, load_model, verified_version
-from training.scoring.score import score_users
+from training.scoring.score import Scoring, score_users
 
 PAIRS = Keyed(
     "visits",
@@ -453,25 +454,36 @@ def test_the_command_asks_counts_erases_and_never_prints_the_id(
     assert run().exit_code == 2
 
 
-def test_an_unfinished_scoring_continues_after_its_last_user_was_erased(
-    planted: dict[str, Planted], tmp_path: Path
+@pytest.mark.parametrize("to", ["postgres", "parquet"])
+def test_an_unfinished_scoring_continues_unless_its_plan_named_an_erased_user(
+    planted: dict[str, Planted], tmp_path: Path, to: str
 ) -> None:
-    case = planted["devices"]
+    case, place = planted["devices"], to if to == "postgres" else str(tmp_path)
+    run = {"as_of": AS_OF, "known_at": datetime.now(UTC), "version": case.version.version, "range_users": 20}
 
-    def score() -> list[str]:
-        run = {"as_of": AS_OF, "version": case.version.version, "to": str(tmp_path), "chunk": 20}
-        score_users(case.settings, case.keyed.use_case, **run)
-        parts = sorted(tmp_path.glob("*/part-*.parquet"))
-        return [entity for part in parts for entity in parquet.read_table(part)["entity"].to_pylist()]
+    def score(**given: Any) -> Scoring:
+        return score_users(case.settings, case.keyed.use_case, **run | given)
 
-    every = score()
-    (success,) = tmp_path.glob("*/_SUCCESS")
-    success.unlink()
-    success.with_name("part-00002.parquet").unlink()
+    def stop(said: str) -> None:
+        if said.startswith("2 of"):
+            raise KeyboardInterrupt
+
+    score(to=str(tmp_path / "whole"))
+    parts = sorted(tmp_path.glob("whole/*/part-*.parquet"))
+    every = [entity for part in parts for entity in parquet.read_table(part)["entity"].to_pylist()]
+    with pytest.raises(KeyboardInterrupt):
+        score(to=place, progress=stop)
     erase(case.settings, case.keyed.use_case, every[39], reason="asked")
-    assert every[39].encode() not in success.with_name("part-00001.parquet").read_bytes()
-    assert score() == [*every[:39], *every[40:]]
-    assert success.exists()
+    assert score(to=place, progress=lambda _: None).new == len(every) - 40
+    run["known_at"] = datetime.now(UTC)
+    with pytest.raises(KeyboardInterrupt):
+        score(to=place, progress=stop)
+    cut = every[41]  # of those that are left, the first of the third range
+    erase(case.settings, case.keyed.use_case, cut, reason="asked")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and cut.encode() in path.read_bytes()]
+    assert fetch(case.settings, f"SELECT count(*) FROM scoring_runs WHERE '{cut}' = ANY(cuts)") == [(0,)]
+    with pytest.raises(ScoringError, match="the plan of its ranges is gone"):
+        score(to=place)
 
 
 def test_what_a_restored_backup_brings_back_is_erased_again(
