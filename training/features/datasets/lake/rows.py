@@ -28,6 +28,7 @@ from training.features.datasets.lake.layout import AS_OF, CREATED, DAY, LABELS, 
 from training.features.datasets.point_in_time import JoinedRows, check_labels, read_sources
 from training.features.datasets.point_in_time_sql import JoinStrategy, ViewSource, join
 from training.features.datasets.rows_digest import TYPES
+from training.features.datasets.sample import is_sampled
 from training.features.datasets.training_set import column_types, key_types
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def lake_rows(
 
 
 def _labelled(folder: Path, use_case: UseCase, as_of: datetime) -> arrow.Table:
-    """Keys, moment and label in its newest version."""
+    """Keys, moment and label in its newest version, of the use case's sample."""
     keys, label = use_case.extract.keys, use_case.extract.label
     mine = (compute.field(DAY) == f"{as_of:%Y-%m-%d}") & (compute.field(AS_OF) == as_of)
     rows = dataset.dataset(folder / LABELS, partitioning="hive").to_table(filter=mine)
@@ -74,6 +75,9 @@ def _labelled(folder: Path, use_case: UseCase, as_of: datetime) -> arrow.Table:
         )
     newest = rows.sort_by([(CREATED, "descending")]).group_by([*keys], use_threads=False)
     taken = newest.aggregate([(label, "first"), (AS_OF, "first")])
+    if (share := use_case.sample) < 1:
+        entities = zip(*(taken[key].to_pylist() for key in keys), strict=True)
+        taken = taken.filter(arrow.array([is_sampled(each, share) for each in entities]))
     return taken.select([*keys, f"{label}_first", f"{AS_OF}_first"]).rename_columns([*keys, label, EVENT])
 
 

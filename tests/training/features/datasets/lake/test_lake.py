@@ -56,6 +56,11 @@ def test_it_is_the_set_of_postgresql_cell_by_cell(
     ours = build_training_set(history.settings, CHURN, described, known_at=known, feature_service=service)
     theirs = build_training_set(of_lake, CHURN, described, feature_service=service, from_lake=True)
     assert len(ours.frame) == 400
+    part = CHURN.sampled(0.3)
+    sampled = build_training_set(history.settings, part, described, known_at=known, feature_service=service)
+    assert build_training_set(of_lake, part, described, feature_service=service, from_lake=True).frame.equals(
+        sampled.frame
+    )
     pd.testing.assert_frame_equal(theirs.frame, ours.frame)
     assert (theirs.rows_digest, theirs.fingerprint) == (ours.rows_digest, ours.fingerprint)
     assert theirs.known_at == known
