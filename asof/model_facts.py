@@ -36,7 +36,8 @@ class ModelFacts:
     of the training set and its definition, `rows_digest` that of its rows, `model_digest` that of the fitted model
     (`training.models.fitting.model_digest`); the last two are empty where they were not recorded. `derived` names the
     columns computed from the features. `ranges` has the minimum and maximum of each numeric feature in the training
-    rows, `categories` the values of each categorical one, unless they are too many.
+    rows, `categories` the values of each categorical one, unless they are too many. `sample` is the share of the
+    labelled entities that the training set has.
     """
 
     use_case: str
@@ -52,6 +53,7 @@ class ModelFacts:
     rows_digest: str = ""
     model_digest: str = ""
     split: Split = Split()
+    sample: float = 1.0
     derived: tuple[str, ...] = ()
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

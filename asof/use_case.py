@@ -183,6 +183,19 @@ class UseCase:
         return replace(self.source.extract, use_case=self.name)
 
     @property
+    def sample(self) -> float:
+        """The share of the labelled entities that a training set has."""
+        return self.source.extract.sample if isinstance(self.source, FromStore) else 1.0
+
+    def sampled(self, share: float) -> "UseCase":
+        """The use case with another share. Raises ConfigurationError where it cannot be sampled."""
+        if share == self.sample:
+            return self
+        if isinstance(self.source, FromRequest):
+            raise ConfigurationError(f"{self.name} has rows of its own: let its data set return fewer of them.")
+        return replace(self, source=replace(self.source, extract=replace(self.extract, sample=share)))
+
+    @property
     def given(self) -> Given | None:
         """Its given features beside those of the store; None without any, and where all come in the request."""
         return self.source.given if isinstance(self.source, FromStore) else None

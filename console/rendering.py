@@ -26,7 +26,7 @@ def _environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    own = {"moment": moment, "number": number, "value": value, "age": age, "ticked": ticked}
+    own = {"moment": moment, "number": number, "told": told, "value": value, "age": age, "ticked": ticked}
     environment.filters |= own
     return environment
 
@@ -43,6 +43,19 @@ def number(figure: float | None) -> str:
     if float(figure).is_integer() and abs(figure) < 1e15:
         return f"{figure:,.0f}"
     return f"{figure:.4f}" if 1e-3 <= abs(figure) < 10 else f"{figure:,.4g}"
+
+
+def told(member: Any) -> str:
+    """A member of an answer: numbers as `number`, objects by their members."""
+    match member:
+        case bool():
+            return str(member).lower()
+        case int() | float():
+            return number(member)
+        case dict():
+            return ", ".join(f"{name} {told(each)}" for name, each in member.items())
+        case _:
+            return str(member)
 
 
 def value(kept: Any) -> str:

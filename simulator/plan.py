@@ -27,6 +27,7 @@ class SimulationPlan:
     drift                 standard deviations by which watch hours fall in each month after the first; rebuffers rise
                           by the factor exp(drift / 2)
     drift_month           the inputs move once, in this month (0 is the first), and stay; None: in each month
+    drift_end_month       the first month in which they are as before again; None: they stay
     concept_change_month  from this month on (0 is the first) users leave for other reasons; None: never
     """
 
@@ -38,6 +39,7 @@ class SimulationPlan:
     correction_share: float = 0.0
     drift: float = 0.0
     drift_month: int | None = None
+    drift_end_month: int | None = None
     concept_change_month: int | None = None
 
     def __post_init__(self) -> None:
@@ -46,11 +48,13 @@ class SimulationPlan:
         _within("late_share", self.late_share, 0, 1)
         _within("correction_share", self.correction_share, 0, 1)
         _within("drift", self.drift, -1, 1)
-        for parameter in ("drift_month", "concept_change_month"):
+        for parameter in ("drift_month", "drift_end_month", "concept_change_month"):
             if (month := getattr(self, parameter)) is not None:
                 _within(parameter, month, 0, self.months - 1)
         if self.drift_month is not None and not self.drift:
             raise ConfigurationError(f"drift_month is {self.drift_month} and drift is 0; give a drift as well.")
+        if self.drift_end_month is not None and (self.drift_month is None or self.drift_end_month <= self.drift_month):
+            raise ConfigurationError(f"drift_end_month is {self.drift_end_month}; give an earlier drift_month as well.")
         if _month_end(self.last_as_of, 0) != self.last_as_of:
             raise ConfigurationError(f"last_as_of is {self.last_as_of}; give the last day of a month.")
 
@@ -62,7 +66,8 @@ class SimulationPlan:
     def drift_in(self, month: int) -> float:
         """By how many standard deviations the inputs of a month have moved; those below 0 have not."""
         if self.drift_month is not None:
-            return self.drift if month >= self.drift_month else 0.0
+            ended = self.drift_end_month is not None and month >= self.drift_end_month
+            return self.drift if month >= self.drift_month and not ended else 0.0
         return self.drift * max(month, 0)
 
     def as_of(self, month: int) -> date:

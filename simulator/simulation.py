@@ -99,8 +99,9 @@ def _complete(plan: SimulationPlan, folder: Path) -> bool:
 
 def _document(plan: SimulationPlan, rates: tuple[float, ...]) -> dict[str, Any]:
     parameters = {**asdict(plan), "last_as_of": plan.last_as_of.isoformat()}
-    if plan.drift_month is None:
-        del parameters["drift_month"]  # as in plans from before there was one
+    for name in ("drift_month", "drift_end_month"):
+        if parameters[name] is None:
+            del parameters[name]  # as in plans from before there was one
     return {
         "format": FORMAT,
         "plan": parameters,

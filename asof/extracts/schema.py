@@ -132,9 +132,9 @@ class ExtractSchema:
     them. A table may have some of the keys only, as one of the merchants where entities are pairs of user and merchant.
     `labels`, with all keys and the column `label`, of the kind that the target takes, come with the extract or later in
     a folder of their own; `cadence` says when. `use_case` owns the tables, and is set by `UseCase.extract`; empty:
-    ownership is not checked.
-    Raises ConfigurationError where two tables have one name, a key is not what it must be, and where entities or labels
-    are used in place: their rows must be of the moments that are loaded.
+    ownership is not checked. A training set has the share `sample` of the labelled entities, by a hash of their keys.
+    Raises ConfigurationError where two tables have one name, `sample` is no share, a key is not what it must be, and
+    where entities or labels are used in place: their rows must be of the moments that are loaded.
     """
 
     entity: str | tuple[str, ...]
@@ -144,8 +144,11 @@ class ExtractSchema:
     label: str
     use_case: str = ""
     cadence: Cadence = MONTHLY
+    sample: float = 1.0
 
     def __post_init__(self) -> None:
+        if not 0 < self.sample <= 1:
+            raise ConfigurationError(f"sample={self.sample}: a training set needs a share above 0 and up to 1.")
         names = Counter(table.name for table in (*self.tables, self.labels))
         if twice := [name for name, times in names.items() if times > 1]:
             raise ConfigurationError(f"Two raw tables of an extract are named {', '.join(twice)}. Rename one of them.")

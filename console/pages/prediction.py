@@ -50,7 +50,8 @@ def view(visit: Visit) -> Context:
     given = visit.form or {}
     shown = [Field(**vars(each) | {"text": given.get(each.name, each.text)}) for each in fields]
     answered = _ask(visit, _body(fields, visit.form)) if visit.form is not None else None
-    return {"fields": shown, "body": given.get(BODY, _example_text(visit.use_case)), "answered": answered}
+    body, now = given.get(BODY, _example_text(visit.use_case)), visit.settings.now()
+    return {"fields": shown, "body": body, "answered": answered, "now": now}
 
 
 def trace(visit: Visit) -> Context:

@@ -1,11 +1,13 @@
 """What is in Production and why: the version, the criteria that it passed, and the history."""
 
+from collections.abc import Mapping
 from math import isfinite
 
 from console.visit import Context, Visit
 from training.metrics.classification import Estimate, with_intervals
 from training.release.promotion.history_report import report_history
 from training.release.registry.versions import ModelVersion, model_version
+from training.targets import rules_of
 from training.tracking.client import has_registry
 
 
@@ -19,13 +21,14 @@ def view(visit: Visit) -> Context:
         "entries": tuple(reversed(entries)),
         "current": current,
         "version": version,
-        "estimates": _estimates(version) if version else {},
+        "estimates": _estimates(version, rules_of(visit.use_case.target).titles) if version else {},
         "rollback": f"python -m flows rollback {visit.use_case.name}" if current and current.previous else "",
         "trace": f"python -m flows trace {visit.use_case.name} {version.version}" if version else "",
     }
 
 
-def _estimates(version: ModelVersion) -> dict[str, Estimate]:
-    """The metrics of the evaluation that have an interval."""
+def _estimates(version: ModelVersion, titles: Mapping[str, str]) -> dict[str, Estimate]:
+    """The metrics of the evaluation that have an interval, by title."""
     found = with_intervals(version.metrics)
-    return {name: each for name, each in found.items() if isfinite(each.low) and isfinite(each.high)}
+    known = {name: each for name, each in found.items() if isfinite(each.low) and isfinite(each.high)}
+    return {titles.get(name, name): each for name, each in known.items()}

@@ -17,6 +17,7 @@ from flows.runtime.steps import step
 from flows.stages.inspect import inspect_month
 from flows.stages.monitoring.alerts import handle_alert
 from flows.stages.promote import promote_version
+from monitoring.audit.reading.sample import parse_share
 from training.features.datasets.dataset import build_training_set, newest_labelled
 from training.models.evaluation.evaluate import evaluate
 from training.models.fitting.train import train
@@ -26,10 +27,16 @@ from training.release.registry.versions import ModelVersion
 
 @step("train-version")
 def train_version(
-    use_case: str, as_of: datetime, known_at: datetime | None, estimator: str | None, engine: str | None
+    use_case: str,
+    as_of: datetime,
+    known_at: datetime | None,
+    estimator: str | None,
+    engine: str | None = None,
+    share: float | None = None,
 ) -> ModelVersion:
     """Builds the training set, fits, evaluates and registers a new version."""
     settings, problem = with_engine(settings_with_database(), engine), load(use_case)
+    problem = problem.sampled(share) if share else problem
     service = problem.estimator(estimator).feature_service
     log.info("training set as of %s", moment_text(as_of))
     training_set = build_training_set(settings, problem, as_of, known_at=known_at, feature_service=service)
@@ -48,17 +55,22 @@ def retrain(
     promotion: bool = True,
     alert: UUID | None = None,
     engine: EngineName | None = None,
+    sample: str | None = None,
 ) -> dict[str, Any]:
     """Trains as of a moment (default: the newest with labels), registers, and promotes through the gate.
 
-    The training set is built by `engine` (default: that of the settings). Because of an `alert` it does so only if
-    nobody else does and there is reason to, which the result says; what came of it is recorded with the alert. Raises
-    InspectionError if the data checks find errors that the use case has not acknowledged.
+    The training set is built by `engine` (default: that of the settings) of a `sample` of the entities, as 5% (default:
+    that of the use case). Because of an `alert` it does so only if nobody else does and there is reason to, which the
+    result says; what came of it is recorded with the alert. Raises InspectionError if the data checks find errors that
+    the use case has not acknowledged, DataError for no share.
     """
     use_case = use_case or default_name()
-    if alert:
-        return handle_alert(use_case, alert, lambda: _retrain(use_case, as_of, known_at, estimator, promotion, engine))
-    return _retrain(use_case, as_of, known_at, estimator, promotion, engine)
+    share = parse_share(sample) if sample else None
+
+    def train_and_promote() -> dict[str, Any]:
+        return _retrain(use_case, as_of, known_at, estimator, promotion, engine, share)
+
+    return handle_alert(use_case, alert, train_and_promote) if alert else train_and_promote()
 
 
 def _retrain(
@@ -68,11 +80,12 @@ def _retrain(
     estimator: str | None,
     promotion: bool,
     engine: EngineName | None,
+    share: float | None,
 ) -> dict[str, Any]:
     settings = settings_with_tracking()
     moment = as_of or newest_labelled(settings, load(use_case), known_at)
     checks = inspect_month(use_case, moment, known_at)
-    version = train_version(use_case, moment, known_at, estimator, engine)
+    version = train_version(use_case, moment, known_at, estimator, engine, share)
     outcome = promote_version(use_case, version.version, known_at) if promotion else None
     metrics = [{"metric": name, "value": value} for name, value in version.metrics.items()]
     publish_table("evaluation", metrics, f"Metrics of {version.name} version {version.version}")

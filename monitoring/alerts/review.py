@@ -86,11 +86,12 @@ def superseded(alerts: Iterable[Alert], live: str | None) -> Iterator[Closed]:
 
 def _by_rule(rule: Rule, situation: Situation) -> Iterator[Change]:
     for version in situation.versions:
-        newest = rule.newest([each for each in situation.figures if each.version == version])
-        if newest is None:
-            continue
-        as_of, alarms = newest
         own = [each for each in situation.alerts if (each.rule, each.version) == (rule.name, version)]
+        told = max((each.newest[0] for each in own), default=None)
+        decisive = rule.decisive([each for each in situation.figures if each.version == version], told)
+        if decisive is None:
+            continue
+        as_of, alarms = decisive
         current = next((each for each in own if not each.closed), None)
         if alarms:
             yield from _alarm(current, NewAlert(rule.name, version, as_of, *_content(rule, alarms)), own, situation)

@@ -24,7 +24,8 @@ class Rule:
     """A rule on the figures of one version.
 
     `metrics`: those that it looks at (empty: all of its subject). `sentence` takes the figures that are alarms, the
-    greatest first. `error_from`: where a warning becomes an error.
+    greatest first. `error_from`: where a warning becomes an error. `tells_older`: an alarm of an older window counts,
+    too, until an alert has told of it.
     """
 
     name: str
@@ -35,20 +36,27 @@ class Rule:
     metrics: tuple[str, ...] = ()
     retrains: bool = False
     error_from: float | None = None
+    tells_older: bool = False
 
     def sees(self, figure: Figure) -> bool:
         """Whether the rule decides on this figure, and there is something to decide on."""
         named = not self.metrics or figure.metric in self.metrics
         return figure.subject == self.subject and named and figure.verdict != Verdict.TOO_FEW
 
-    def newest(self, figures: Sequence[Figure]) -> tuple[datetime, list[Figure]] | None:
-        """The newest window with figures of this rule, and those of them that are alarms, the greatest first."""
+    def decisive(self, figures: Sequence[Figure], told: datetime | None) -> tuple[datetime, list[Figure]] | None:
+        """The window to decide on, and its figures of this rule that are alarms, the greatest first.
+
+        It is the newest with figures of this rule. `told` is the newest window that an alert has told of.
+        """
         seen = [each for each in figures if self.sees(each)]
         if not seen:
             return None
         as_of = max(each.as_of for each in seen)
-        alarms = [each for each in seen if each.as_of == as_of and each.verdict == Verdict.ALARM]
-        return as_of, sorted(alarms, key=lambda each: (-abs(each.value or 0.0), each.about))
+        alarms = [each for each in seen if each.verdict == Verdict.ALARM]
+        if self.tells_older:
+            as_of = max((each.as_of for each in alarms if told is None or each.as_of > told), default=as_of)
+        own = [each for each in alarms if each.as_of == as_of]
+        return as_of, sorted(own, key=lambda each: (-abs(each.value or 0.0), each.about))
 
     def severity_of(self, alarms: Sequence[Figure]) -> Severity:
         """Its own, or ERROR where an alarm is large."""
@@ -76,6 +84,7 @@ def rules_for(use_case: UseCase) -> tuple[Rule, ...]:
             Severity.ERROR,
             lambda alarms: f"Served values are not what they must be: {_named(alarms, _share)}.",
             f"`python -m flows audit {name}` names the first of each kind with its origin.",
+            tells_older=True,  # an audit may come when a newer window has its first answers
         ),
         Rule(
             "calibration",

@@ -319,6 +319,8 @@ def test_progress_counts_every_user_of_every_month(tmp_path: Path) -> None:
         ("drift_month", 3),
         ("drift_month", -1),
         ("drift_month", 1),
+        ("drift_end_month", 3),
+        ("drift_end_month", 1),
         ("concept_change_month", 3),
         ("concept_change_month", -1),
         ("last_as_of", date(2024, 2, 28)),

@@ -109,7 +109,7 @@ def test_drift_changes_the_inputs_and_not_the_hazard(usual: Simulation, tmp_path
     )
 
 
-def test_a_drift_in_one_month_is_whole_there_and_stays(usual: Simulation, tmp_path: Path) -> None:
+def test_a_drift_in_one_month_is_whole_there_and_stays_unless_it_ends(usual: Simulation, tmp_path: Path) -> None:
     stepped = simulate(replace(PLAN, drift=0.5, drift_month=1), tmp_path / "stepped")
     assert features(stepped, 0).equals(features(usual, 0))
     for month in (1, 2):
@@ -120,6 +120,12 @@ def test_a_drift_in_one_month_is_whole_there_and_stays(usual: Simulation, tmp_pa
         )
     document = json.loads((stepped.folder / "truth" / "plan.json").read_text())
     assert [month["drift"] for month in document["months"]] == [0, 0.5, 0.5]
+    ended = simulate(replace(PLAN, drift=0.5, drift_month=1, drift_end_month=2), tmp_path / "ended")
+    hours = [
+        features(ended, month)["watch_hours_30d"].mean() - features(usual, month)["watch_hours_30d"].mean()
+        for month in range(3)
+    ]
+    assert hours == pytest.approx([0, -3, 0], abs=0.5)
     assert "drift_month" not in json.loads((usual.folder / "truth" / "plan.json").read_text())["plan"]
 
 

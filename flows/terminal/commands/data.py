@@ -53,6 +53,9 @@ def simulate(
     correction_share: Annotated[float, typer.Option(help="Share of rows that are corrected a month later.")] = 0.0,
     drift: Annotated[float, typer.Option(help="Shift of the features from month to month.")] = 0.0,
     drift_month: Annotated[int | None, typer.Option(help="The one month in which they shift, instead of each.")] = None,
+    drift_end_month: Annotated[
+        int | None, typer.Option(help="The first month after that in which they are as before.")
+    ] = None,
     concept_change_month: Annotated[
         int | None, typer.Option(help="First month in which churn has other causes.")
     ] = None,
@@ -72,6 +75,7 @@ def simulate(
             correction_share=correction_share,
             drift=drift,
             drift_month=drift_month,
+            drift_end_month=drift_end_month,
             concept_change_month=concept_change_month,
         )
         with Progress(console=Console(stderr=True), transient=True, disable=verbosity() is Verbosity.QUIET) as bar:

@@ -35,6 +35,7 @@ def retrain(
     estimator: Annotated[str | None, typer.Option(help="An estimator of the use case; default: `default`.")] = None,
     promotion: Annotated[bool, typer.Option("--promote/--no-promote", help="Promote it if it passes the gate.")] = True,
     engine: Engine = None,
+    sample: Annotated[str | None, typer.Option(help="Share of the entities to train on, as 5%; default: all.")] = None,
     as_json: Json = False,
 ) -> None:
     """Build a training set, train, evaluate, register, and promote if the version passes the gate."""
@@ -43,7 +44,7 @@ def retrain(
         settings_with_tracking()
         from flows.stages.retrain import retrain as stage
 
-        result = choose_run()(stage, use_case, as_of, known_at, estimator, promotion, None, engine)
+        result = choose_run()(stage, use_case, as_of, known_at, estimator, promotion, None, engine, sample)
         emit(result, retrain_screen)
 
 

@@ -88,6 +88,24 @@ def test_a_window_with_too_few_rows_decides_nothing() -> None:
     assert not changes([auc(0.49, verdict=Verdict.TOO_FEW)])
 
 
+def served(share: float, as_of: datetime) -> Figure:
+    verdict = Verdict.ALARM if share else Verdict.OK
+    return Figure(Subject.AUDIT, "serving-bug", share, 700, as_of, "1", verdict=verdict)
+
+
+def test_wrong_values_of_an_older_window_are_told_once_and_those_of_a_newer_one_again() -> None:
+    """The audit of the night finds them when a newer window has its first answers."""
+    early = [served(0.1, JANUARY), served(0.0, FEBRUARY)]
+    alert = opened(changes(early)[0])
+    assert (alert.as_of, alert.title) == (JANUARY, "Served values are not what they must be: serving-bug 10.0%.")
+    (closed,) = changes(early, alert)
+    assert closed == Closed(alert, "audit is within its bounds as of 2024-02-29")
+    story = replace(alert, events=(event(Event.CLOSED, by="monitor"),))
+    assert not changes(early, story, now=NOW + 2 * DAY)
+    later = changes([served(0.1, JANUARY), served(0.2, FEBRUARY)], story, now=NOW + 2 * DAY)
+    assert opened(later[0]).as_of == FEBRUARY
+
+
 def test_alerts_of_a_version_close_when_another_takes_over_and_open_none() -> None:
     alert = opened(changes([auc(0.49)])[0])
     assert changes([auc(0.49)], alert, live="2") == [Closed(alert, "version 2 took over")]

@@ -79,7 +79,7 @@ def set_origin(settings: Settings, use_case: UseCase, facts: ModelFacts) -> SetO
     )
     try:
         if isinstance(use_case.source, FromStore):
-            return _from_store(settings, use_case.source, facts, origin)
+            return _from_store(settings, use_case.sampled(facts.sample), facts, origin)
         return _own(settings, use_case, facts, origin)
     except TrainingSetError as error:
         return replace(origin, broken=(str(error),))
@@ -93,14 +93,15 @@ def _own(settings: Settings, use_case: UseCase, facts: ModelFacts, origin: SetOr
     return replace(origin, rows=len(now.frame), broken=() if same else (changed,))
 
 
-def _from_store(settings: Settings, source: FromStore, facts: ModelFacts, origin: SetOrigin) -> SetOrigin:
-    contract, sources = read_sources(settings, facts.contract.feature_service, source.given)
+def _from_store(settings: Settings, use_case: UseCase, facts: ModelFacts, origin: SetOrigin) -> SetOrigin:
+    extract = use_case.extract
+    contract, sources = read_sources(settings, facts.contract.feature_service, use_case.given)
     deduced = ["The rows are those that the training set's join returns now, as known then."]
     if contract != facts.contract:
         deduced.append(f"{contract.feature_service} is defined otherwise now: its present views were read.")
-    with tables_known_at(settings, source.extract, as_of=facts.as_of, known_at=facts.known_at) as tables:
+    with tables_known_at(settings, extract, as_of=facts.as_of, known_at=facts.known_at) as tables:
         loads = Loads(tables.connection)
-        rows = tuple(_source_rows(tables, loads, source.extract, facts.as_of, sources))
+        rows = tuple(_source_rows(tables, loads, extract, facts.as_of, sources))
         broken = tuple(_broken(loads, rows))
     count = sum(share.rows for share in rows[-1].shares)
     if not count:

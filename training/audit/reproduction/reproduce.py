@@ -108,10 +108,10 @@ def reproduce(settings: Settings, use_case: UseCase, version: ModelVersion) -> R
 
 
 def _as_trained(use_case: UseCase, facts: ModelFacts) -> UseCase:
-    """The use case with the split, derived columns and feature service of the version."""
+    """The use case with the split, sample, derived columns and feature service of the version."""
     chosen = replace(use_case.estimator(facts.estimator), feature_service=facts.contract.feature_service)
     return replace(
-        use_case,
+        use_case.sampled(facts.sample),
         split=facts.split,
         derived=use_case.derivations(facts.derived),
         estimators={facts.estimator: chosen},

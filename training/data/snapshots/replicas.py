@@ -22,7 +22,12 @@ log = logging.getLogger("asof.progress")
 REPLAY_SECONDS = 5.0
 """That a bulk read waits for a replica to replay its views: little beside the minutes that it takes."""
 POLL_SECONDS = 0.02
+ABSENCE_SECONDS = 60.0
+"""For which this process does not try a replica again that was behind or away: a bulk read has many ranges."""
 HAS_VIEWS = "SELECT pg_is_in_recovery() AND to_regclass(%s) IS NOT NULL"
+
+_left_until: dict[str, float] = {}
+"""The monotonic second until which each such replica is left, by name."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,23 +39,24 @@ def replica_with(settings: Settings, primary: psycopg.Connection, last_view: str
 
     Raises ConfigurationError where a server is not a replica of the primary.
     """
-    replicas = list(settings.replicas())
+    replicas = [each for each in settings.replicas() if time.monotonic() > _left_until.get(server_name(each), 0.0)]
     random.shuffle(replicas)
     with contextlib.ExitStack() as stack:
         for replica in replicas:
+            name, trouble = server_name(replica), f"it is more than {REPLAY_SECONDS:g} s behind"
             try:
                 connection = stack.enter_context(psycopg.connect(replica.conninfo(), autocommit=True))
                 is_current = _wait_for(connection, last_view)
                 if not is_current:
-                    require_replica(server_name(replica), server_state(connection), server_state(primary))
+                    require_replica(name, server_state(connection), server_state(primary))
             except psycopg.OperationalError as error:
-                log.warning("Replica %s is not read: %s", server_name(replica), _reason(error))
-                continue
+                is_current, trouble = False, _reason(error)
             if is_current:
-                log.info("Reading replica %s", server_name(replica))
+                log.info("Reading replica %s", name)
                 yield connection
                 return
-            log.warning("Replica %s is not read: it is more than %g s behind", server_name(replica), REPLAY_SECONDS)
+            log.warning("Replica %s is not read: %s", name, trouble)
+            _left_until[name] = time.monotonic() + ABSENCE_SECONDS
         yield primary
 
 

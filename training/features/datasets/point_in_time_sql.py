@@ -13,6 +13,7 @@ from enum import Enum
 from psycopg import sql
 
 from asof.extracts.schema import Column, ExtractSchema, Kind
+from training.features.datasets.sample import sampled
 from training.ranges.plan import Range
 
 LABELLED = """
@@ -92,12 +93,16 @@ def join(
 def labelled(
     extract: ExtractSchema, as_of: datetime, selected: sql.Composable, part: Range | None = None
 ) -> sql.Composed:
-    """The keys and `selected` columns of each entity with a label of `as_of`, in the label's newest version."""
+    """The keys and `selected` columns of each entity of the extract's sample with a label of `as_of`, in the label's
+    newest version."""
     among: list[sql.Composable] = [sql.SQL("as_of = {}").format(sql.Literal(as_of))]
+    keys = [sql.Identifier(key) for key in extract.keys]
     if part:
-        among += part.conditions([sql.Identifier(key) for key in extract.keys])
+        among += part.conditions(keys)
+    if extract.sample < 1:
+        among.append(sampled(keys, extract.sample))
     return sql.SQL(LABELLED).format(
-        keys=listed(map(sql.Identifier, extract.keys)),
+        keys=listed(keys),
         ordered=listed(_ordered(key, sql.Identifier(key.name)) for key in extract.key_columns),
         label=selected,
         labels=sql.Identifier(extract.labels.name),

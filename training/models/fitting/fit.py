@@ -224,6 +224,7 @@ def _facts(sides: Sides, output: Output, *, random_state: int, digest: str) -> M
         git_commit=code.commit,
         git_dirty=code.dirty,
         split=sides.use_case.split,
+        sample=sides.use_case.sample,
         derived=tuple(side.derived),
         ranges={name: (float(features[name].min()), float(features[name].max())) for name in side.contract.numeric},
         categories={name: values for name, values in categories.items() if len(values) <= MAX_CATEGORIES},

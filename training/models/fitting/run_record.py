@@ -107,6 +107,7 @@ def _params(facts: ModelFacts, model: "BaseEstimator") -> dict[str, Any]:
         "as_of": facts.as_of.isoformat(),
         "known_at": facts.known_at.isoformat(),
         "random_state": facts.random_state,
+        "sample": facts.sample,
         "held_out_share": facts.split.share,
         "held_out_seed": facts.split.seed,
         **{f"model.{name}": value for name, value in model.get_params().items() if isinstance(value, plain)},

@@ -42,7 +42,7 @@ def _training_set(settings: Settings, use_case: UseCase, version: ModelVersion) 
     if rows is None or not rows_match(rows, facts, label := rows.column_names[-1]):
         return build_training_set(
             settings,
-            use_case,
+            use_case.sampled(facts.sample),
             facts.as_of,
             known_at=facts.known_at,
             feature_service=facts.contract.feature_service,

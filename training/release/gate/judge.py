@@ -63,9 +63,11 @@ def _compared(
     moment: datetime,
     known_at: datetime | None,
 ) -> tuple[Criterion, ...]:
+    sampled = use_case.sampled(challenger.facts.sample)
+
     def rows(contract: FeatureContract) -> TrainingSet:
         return build_training_set(
-            settings, use_case, moment, known_at=known_at, feature_service=contract.feature_service
+            settings, sampled, moment, known_at=known_at, feature_service=contract.feature_service
         )
 
     redefined = _redefined(settings, champion) if champion else ""

@@ -131,7 +131,8 @@ class ReplicaWatch:
             if not before:
                 self._metrics.replicas_left.labels(replica.name).inc()
         elif before and not problem:
-            logger.info("Replica %s answers lookups.", replica.name)
+            level = logging.INFO if before == NOT_ASKED else logging.WARNING
+            logger.log(level, "Replica %s answers lookups.", replica.name)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

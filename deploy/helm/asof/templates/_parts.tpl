@@ -70,6 +70,9 @@ securityContext:
 {{ include "asof.secret" (list . $secret) }}
 {{- end }}
 {{- else }}
+{{- if $root.Values.postgres.replicas.training }}
+{{ include "asof.secret" (list "ASOF_POSTGRES_READ_URLS" $secret) }}
+{{- end }}
 {{ include "asof.secret" (list "ASOF_SIGNING_KEY_TEXT" $secret) }}
 {{ include "asof.secret" (list "MLFLOW_TRACKING_PASSWORD" $secret) }}
 - {name: MLFLOW_TRACKING_USERNAME, value: {{ $root.Values.mlflow.username | quote }}}

@@ -26,6 +26,7 @@ from tests.kits.data.history import CHURN, _arrived
 from tests.kits.machine.terminal import call_flows
 from tests.kits.models.cancer import CANCER, make
 from tests.kits.models.training import regression
+from training.audit.lineage.training_set import set_origin
 from training.audit.reproduction.rebuilt import Cell
 from training.audit.reproduction.reproduce import Reproduction, reproduce
 from training.data.extracts.deliveries import find_deliveries
@@ -124,12 +125,12 @@ def fees_per_hour(features: Mapping[str, Any]) -> Any:
     return features["monthly_fee"] / (1 + features["watch_hours_30d"])
 
 
-def test_it_is_trained_as_it_was_whatever_the_use_case_says_now(settings: Settings, churn: ModelVersion) -> None:
-    """Split, seed, feature service and derived columns are those of the version."""
-    then = replace(QUICK, model_name="then", split=Split(0.4), derived={"fees per hour": fees_per_hour})
+def test_it_is_trained_as_it_was_whatever_the_use_case_says_now(settings: Settings, quick: ModelVersion) -> None:
+    """Split, sample, seed, feature service and derived columns are those of the version."""
+    then = replace(QUICK.sampled(0.6), model_name="then", split=Split(0.4), derived={"fees per hour": fees_per_hour})
     version = trained(settings, then, MARCH_10, random_state=7)
     now = replace(
-        then,
+        then.sampled(1.0),
         split=Split(0.2),
         derived={"fees per hour": fees_per_hour, "newer": lambda features: features["monthly_fee"] ** 2},
         estimators={"default": replace(then.estimators["default"], feature_service="churn_v1")},
@@ -137,6 +138,7 @@ def test_it_is_trained_as_it_was_whatever_the_use_case_says_now(settings: Settin
     found = reproduce(settings, now, version)
     assert agreed(found) == dict.fromkeys(ALL, True)
     assert found.greatest_difference == 0.0
+    assert 0 < set_origin(settings, now, version.facts).rows < set_origin(settings, QUICK, quick.facts).rows
 
 
 @contextmanager

@@ -26,8 +26,9 @@ MOMENTS = {"as_of": kit.AS_OF, "known_at": kit.AS_OF}
 
 
 @pytest.fixture(autouse=True)
-def _messages(caplog: pytest.LogCaptureFixture) -> None:
+def _messages(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     caplog.set_level(logging.INFO, "asof.progress")
+    monkeypatch.setattr(replicas, "_left_until", {})
 
 
 def is_replica(tables: KnownTables) -> bool:
@@ -61,6 +62,8 @@ def test_a_replica_that_is_behind_is_not_read(
     with replica.paused(history.settings), tables_known_at(reading, CHURN.extract, **MOMENTS, bulk=True) as tables:
         assert not is_replica(tables)
     assert "is not read: it is more than 0.2 s behind" in caplog.text
+    with tables_known_at(reading, CHURN.extract, **MOMENTS, bulk=True) as tables:
+        assert not is_replica(tables), "the next range does not wait for it again"
 
 
 def test_training_set_and_parity_are_those_of_the_primary(
