@@ -15,6 +15,8 @@ from asof.errors import ConfigurationError, RangeFailed, UntrustedModel, WorkerM
 from asof.settings import Settings
 from tests.kits.data.parity import database_copy
 from tests.kits.models.ranges import AS_OF, CHURN, SCORES, SOURCE, Crowd, entities, lost_in_the_middle, make_crowd
+from training.data.snapshots.append import Times
+from training.data.snapshots.loads import record_load
 from training.features.datasets import point_in_time
 from training.features.datasets.dataset import build_training_set
 from training.features.materialisation.materialise import materialise
@@ -101,6 +103,9 @@ def test_a_training_set_of_ranges_is_the_whole_where_the_processes_are_killed(
 
 def test_parity_of_ranges_is_that_of_the_whole(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where corrections that came later differ from what is online."""
+    files = {table.file: {"new_rows": crowd.users} for table in CHURN.extract.tables}
+    with psycopg.connect(crowd.settings.conninfo()) as connection:
+        record_load(connection, None, Times(as_of=AS_OF, known_at=AS_OF), files)
     materialise(crowd.settings, as_of=AS_OF)
     moments = {"as_of": AS_OF, "known_at": datetime(2023, 2, 28, 12, tzinfo=UTC)}
     whole = check_parity(crowd.settings, CHURN, **moments)
