@@ -85,8 +85,9 @@ def check_parity(
 
     A view's ttl is applied at the moment of that snapshot, so the result does not depend on the day of the check.
     Compared are the features of `feature_service` (default: those of all estimators of the use case), for all users of
-    that moment or `sample` of them, drawn by a hash of moment and user; no user if there is no snapshot. Raises
-    ConfigurationError where the views are keyed otherwise than the extract.
+    that moment or `sample` of them, drawn by a hash of moment and user; no user if there is no snapshot. Both are
+    read at one replica, if there is one. Raises ConfigurationError where the views are keyed otherwise than the
+    extract.
     """
     limit, known = as_of or settings.now(), known_at or datetime.now(UTC)
     every = sorted({estimator.feature_service for estimator in use_case.estimators.values()})
@@ -100,7 +101,7 @@ def check_parity(
             require_keys(use_case.extract, contract.feature_service, contract.keys)
         contracts, tally = [contract for contract, _ in read], Tally()
         sources = {source.view: source for _, each in read for source in each}
-        with open_online_side(settings, contracts) as online:
+        with open_online_side(tables.server, contracts) as online:
             views = [_offline_view(users, online.features, source, moment) for source in sources.values()]
             for chunk in _chunks(users, drawn, moment):
                 tally.add(chunk, _columns(online, views, chunk))
