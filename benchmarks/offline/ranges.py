@@ -3,8 +3,8 @@
 Each engine has one worker, so that none is faster by working on two ranges at once: what is compared is the median time
 from the end of one range to that of the next. Starting the workers is told apart.
 
-`python -m benchmarks.offline.ranges ENGINE VERSION`, with ASOF_POSTGRES_URL set to a database that `measure_ranges`
-filled, is one measurement in a process of its own, as a line of JSON.
+`python -m benchmarks.offline.ranges ENGINE VERSION USERS`, with ASOF_POSTGRES_URL set to a database that
+`measure_ranges` filled, is one measurement in a process of its own, as a line of JSON.
 """
 
 import json
@@ -33,7 +33,7 @@ KNOWN_AT = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 def measure_ranges(models: Settings, settings: Settings, users: int) -> Iterator[dict[str, Any]]:
-    """One row for each engine, scoring RANGES ranges of `users` each with the use case's default estimator.
+    """One row for each engine, scoring RANGES ranges of `users` each with the fastest estimator.
 
     Raises AssertionError where an engine gives another digest.
     """
@@ -43,7 +43,9 @@ def measure_ranges(models: Settings, settings: Settings, users: int) -> Iterator
     export(settings)
     write_history(settings, users=RANGES * users, months=MONTHS)
     apply_features(settings)
-    rows = [run_json(settings.environment(), "benchmarks.offline.ranges", each, version) for each in ENGINES]
+    rows = [
+        run_json(settings.environment(), "benchmarks.offline.ranges", each, version, str(users)) for each in ENGINES
+    ]
     if len({row["digest"] for row in rows}) > 1:
         raise AssertionError(f"The digests differ: {rows}")
     for row in rows:
@@ -68,10 +70,10 @@ def _version(settings: Settings) -> str:
         simulate(settings, Path(folder) / "extracts", TRAINED_ON)
         snapshot(settings, Path(folder) / "extracts", TRAINED_ON)
     apply_features(settings)
-    return train_version(settings, "default").version
+    return train_version(settings, "seed-baseline").version
 
 
-def main(engine: str, version: str) -> None:
+def main(engine: str, version: str, users: str) -> None:
     from training.ranges import engines
     from training.scoring.score import score_users
 
@@ -90,6 +92,7 @@ def main(engine: str, version: str) -> None:
             known_at=KNOWN_AT,
             version=version,
             to=folder,
+            range_users=int(users),
             progress=lambda _: ends.append(perf_counter()),
         )
     between = [later - earlier for earlier, later in pairwise(ends)]
