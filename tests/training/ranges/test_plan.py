@@ -42,6 +42,8 @@ def test_a_small_table_is_cut_exactly(history: History, size: int) -> None:
 
 
 def test_a_large_table_is_cut_by_a_sample(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    with psycopg.connect(history.settings.conninfo()) as connection:
+        connection.execute("ANALYZE users")
     monkeypatch.setattr(plan, "SAMPLED_PAGES", 12)
     *ranges, users = sizes(history, 100)
     assert 2 <= len(ranges) <= 20
