@@ -70,7 +70,7 @@ def _version(settings: Settings) -> str:
         simulate(settings, Path(folder) / "extracts", TRAINED_ON)
         snapshot(settings, Path(folder) / "extracts", TRAINED_ON)
     apply_features(settings)
-    return train_version(settings, "seed-baseline").version
+    return train_version(settings, "default").version
 
 
 def main(engine: str, version: str, users: str) -> None:

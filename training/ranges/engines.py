@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
@@ -31,11 +32,11 @@ class Engine(Protocol):
 
 @contextmanager
 def open_engine(settings: Settings, ranges: int) -> Iterator[Engine]:
-    """The engine of the settings; this process where there is one range only, which no other would finish sooner.
+    """The engine of the settings; this process for a single range, which no other would finish sooner.
 
     Raises ConfigurationError where Ray is not installed or its cluster does not answer.
     """
-    if settings.engine == "here" or ranges == 1:
+    if settings.engine == "here" or ranges <= 1:
         yield Here(settings)
     elif settings.engine == "processes":
         with opened_processes(settings, min(ranges, processors())) as engine:
@@ -101,15 +102,16 @@ def opened_processes(settings: Settings, workers: int) -> Iterator[Processes]:
 
 def _one_process() -> ProcessPoolExecutor:
     """Spawned, not forked: threads and connections do not survive a fork."""
-    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _end_with_parent)
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin_worker)
 
 
-def _end_with_parent() -> None:
-    """Where the parent is killed, nobody else would end its children."""
+def _begin_worker() -> None:
+    """The parent handles an interrupt of the terminal; where it is killed, nobody else would end its children."""
 
-    def wait() -> None:
+    def end_with_parent() -> None:
         if parent := multiprocessing.parent_process():
             parent.join()
             os._exit(1)
 
-    threading.Thread(target=wait, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=end_with_parent, daemon=True).start()

@@ -90,7 +90,7 @@ def cut_points(
     if not exact:
         drawn = sql.SQL(ENTITIES).format(sample=sql.SQL(SAMPLE).format(percent=sql.Literal(percent)), **parts)
     sample = connection.execute(sql.SQL(ORDERED).format(entities=drawn, keys=parts["keys"])).fetchall()
-    population = len(sample) if exact else expected_rows(connection, whole)
+    population = len(sample) if exact else max(len(sample), expected_rows(connection, whole))
     step = max(1, round(size * len(sample) / max(1, population)))
     return [keys.from_row(each) for each in sample[step::step]]
 

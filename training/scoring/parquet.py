@@ -87,7 +87,7 @@ class ParquetRun:
     def finish(self, tally: Tally) -> None:
         parts = [part_entry(part) for part in _parts(self.folder)]
         self._write(MANIFEST, {"run": self.run, "tally": tally, "finished_at": datetime.now(UTC), "parts": parts})
-        (self.folder / PLAN).unlink()
+        (self.folder / PLAN).unlink(missing_ok=True)  # an erasure may have been faster
 
     def _write(self, name: str, content: object) -> None:
         draft = self.folder / f".{name}"

@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from pydantic_core import to_json
 
 from asof.errors import ConfigurationError, RangeFailed, UntrustedModel, WorkerMismatch
 from asof.settings import Settings
@@ -61,6 +62,20 @@ def test_users_are_scored_once_where_the_processes_are_killed_in_the_middle(crow
     assert (scored, ranges) == (crowd.users, 6)
     assert workers > 0
     assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("engine", ["here", "processes"])
+def test_a_run_whose_command_was_killed_after_its_last_range_is_completed(
+    crowd: Crowd, tmp_path: Path, engine: str
+) -> None:
+    done = crowd.score("here", str(tmp_path))
+    (manifest,) = tmp_path.glob("*/_SUCCESS")
+    cuts = ["0"] * 5  # the ranges are there, so where they begin does not matter any more
+    manifest.with_name("_PLAN").write_bytes(to_json({"run": done.run, "cuts": cuts}))
+    manifest.unlink()
+    again = crowd.score(engine, str(tmp_path))
+    assert (again.new, again.tally) == (0, done.tally)
+    assert manifest.exists()
 
 
 @pytest.mark.soak

@@ -90,7 +90,7 @@ def joined_rows(
     work = JoinRange(without_rules(extract), sources, {name: types[name] for name in columns(sources, extract)})
     with closing(each_range(settings, work, ranges_between(cuts, as_of=as_of, known_at=known_at))) as results:
         parts = {part.number: rows for part, rows in results}
-    rows = _in_order([parts[number] for number in sorted(parts)], extract.keys)
+    rows = in_order([parts[number] for number in sorted(parts)], extract.keys)
     check_labels(rows[extract.label], target, as_of, known_at)
     return JoinedRows(rows, contract, definition)
 
@@ -116,7 +116,7 @@ class JoinRange:
         return arrow.concat_tables(chunks) if chunks else arrow.schema(types).empty_table()
 
 
-def _in_order(parts: Sequence[arrow.Table], keys: Sequence[str]) -> arrow.Table:
+def in_order(parts: Sequence[arrow.Table], keys: Sequence[str]) -> arrow.Table:
     """The rows of all ranges by their keys, text by code points: the database may have put the ranges otherwise."""
     rows, ends = arrow.concat_tables(parts), [part.slice(len(part) - 1) for part in parts if len(part)]
     begins = [part.slice(0, 1) for part in parts if len(part)]
