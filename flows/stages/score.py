@@ -16,7 +16,12 @@ from training.scoring.score import POSTGRES, Scoring, score_users
 
 @step("score")
 def score_all(
-    use_case: str, as_of: Moment | None, known_at: Moment | None, version: str | None, to: str, engine: str | None
+    use_case: str,
+    as_of: Moment | None,
+    known_at: Moment | None,
+    version: str | None,
+    to: str,
+    engine: str | None = None,
 ) -> Scoring:
     """Scores every user, or those that an interrupted run left."""
     return score_users(

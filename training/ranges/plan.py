@@ -6,7 +6,7 @@ does.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from typing import LiteralString
@@ -93,6 +93,12 @@ def cut_points(
     population = len(sample) if exact else expected_rows(connection, whole)
     step = max(1, round(size * len(sample) / max(1, population)))
     return [keys.from_row(each) for each in sample[step::step]]
+
+
+def without_rules(extract: ExtractSchema) -> ExtractSchema:
+    """For a work that is sent to other processes, as functions of a use case may not be pickled."""
+    tables = tuple(replace(table, rules=()) for table in extract.tables)
+    return replace(extract, tables=tables, labels=replace(extract.labels, rules=()))
 
 
 def _pages(connection: psycopg.Connection, table: sql.Identifier) -> int:

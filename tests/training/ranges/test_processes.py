@@ -4,6 +4,7 @@ import multiprocessing
 import pickle
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,13 @@ from asof.errors import ConfigurationError, RangeFailed, UntrustedModel, WorkerM
 from asof.settings import Settings
 from tests.kits.data.parity import database_copy
 from tests.kits.models.ranges import AS_OF, CHURN, SCORES, SOURCE, Crowd, entities, lost_in_the_middle, make_crowd
+from training.data.snapshots.append import Times
+from training.data.snapshots.loads import record_load
 from training.features.datasets import point_in_time
 from training.features.datasets.dataset import build_training_set
+from training.features.materialisation.materialise import materialise
+from training.features.parity import check
+from training.features.parity.check import check_parity
 from training.ranges import engines
 from training.ranges.plan import Range, cut_points, ranges_between
 from training.ranges.run import each_range
@@ -57,6 +63,7 @@ def test_users_are_scored_once_where_the_processes_are_killed_in_the_middle(crow
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.soak
 def test_parquet_by_processes_has_the_same_rows_in_the_same_parts(crowd: Crowd, tmp_path: Path) -> None:
     said: list[str] = []
     done = [crowd.score(engine, str(tmp_path / engine), progress=said.append) for engine in ("here", "processes")]
@@ -92,6 +99,22 @@ def test_a_training_set_of_ranges_is_the_whole_where_the_processes_are_killed(
     assert whole.fingerprint == here.fingerprint == there.fingerprint
     assert whole.rows_digest == here.rows_digest == there.rows_digest
     assert whole.frame.equals(there.frame)
+
+
+def test_parity_of_ranges_is_that_of_the_whole(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where corrections that came later differ from what is online."""
+    files = {table.file: {"new_rows": crowd.users} for table in CHURN.extract.tables}
+    with psycopg.connect(crowd.settings.conninfo()) as connection:
+        record_load(connection, None, Times(as_of=AS_OF, known_at=AS_OF), files)
+    materialise(crowd.settings, as_of=AS_OF)
+    moments = {"as_of": AS_OF, "known_at": datetime(2023, 2, 28, 12, tzinfo=UTC)}
+    whole = check_parity(crowd.settings, CHURN, **moments)
+    monkeypatch.setattr(check, "RANGE_USERS", crowd.size)
+    on_both = [crowd.settings.model_copy(update={"engine": engine}) for engine in ("here", "processes")]
+    assert [check_parity(each, CHURN, **moments) for each in on_both] == [whole, whole]
+    assert whole.users == crowd.users
+    assert 0 < whole.differing_users < crowd.users
+    assert whole.examples
 
 
 def test_a_worker_without_the_signers_key_scores_nobody(crowd: Crowd, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from training.data.snapshots.replicas import again_at_primary
 from training.features.datasets.point_in_time_sql import JoinStrategy, ViewSource, columns, join
 from training.features.datasets.rows_digest import TYPES
 from training.features.datasets.training_set import column_types
-from training.ranges.plan import RANGE_USERS, Range, cut_points, ranges_between
+from training.ranges.plan import RANGE_USERS, Range, cut_points, ranges_between, without_rules
 from training.ranges.query_plan import uses_key_index
 from training.ranges.run import each_range
 from training.targets import rules_of
@@ -87,7 +87,7 @@ def joined_rows(
         _require_rows(tables, extract, as_of, known_at, given=given)
         cuts = cut_points(tables, extract, as_of=as_of, known_at=known_at, size=RANGE_USERS)
         definition = join(sources, extract, as_of, JoinStrategy.INDEX_LOOKUP).as_string(tables.connection)
-    work = JoinRange(_without_rules(extract), sources, {name: types[name] for name in columns(sources, extract)})
+    work = JoinRange(without_rules(extract), sources, {name: types[name] for name in columns(sources, extract)})
     with closing(each_range(settings, work, ranges_between(cuts, as_of=as_of, known_at=known_at))) as results:
         parts = {part.number: rows for part, rows in results}
     rows = _in_order([parts[number] for number in sorted(parts)], extract.keys)
@@ -114,12 +114,6 @@ class JoinRange:
             with planned_query(tables, queries) as query:
                 chunks = [*copy_rows(tables.connection, query, types)]
         return arrow.concat_tables(chunks) if chunks else arrow.schema(types).empty_table()
-
-
-def _without_rules(extract: ExtractSchema) -> ExtractSchema:
-    """For other processes, as functions of a use case may not be pickled."""
-    tables = tuple(replace(table, rules=()) for table in extract.tables)
-    return replace(extract, tables=tables, labels=replace(extract.labels, rules=()))
 
 
 def _in_order(parts: Sequence[arrow.Table], keys: Sequence[str]) -> arrow.Table:

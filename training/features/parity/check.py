@@ -5,10 +5,12 @@ of users, so memory does not grow with their number.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from asof.features.feature_contract import Feature
+from asof.extracts.schema import ExtractSchema
+from asof.features.feature_contract import Feature, FeatureContract
 from asof.features.feature_store import definition_records
 from asof.features.join_keys import Entity, require_keys
 from asof.settings import Settings
@@ -21,7 +23,11 @@ from training.features.parity.offline_side import OfflineView, Users, newest_mom
 from training.features.parity.online_side import OnlineSide, open_online_side
 from training.features.parity.tally import Example, FeatureColumn, FeatureParity, Tally
 from training.features.parity.verdicts import Verdict, upper_bound
+from training.ranges.plan import Range, cut_points, ranges_between, without_rules
+from training.ranges.run import each_range
 
+RANGE_USERS = 20_000
+"""Users in a range: some seconds of comparing, with which progress is reported."""
 USERS_PER_READ = 400
 """With five views few enough for Feast to read all of them in one query, as for the service."""
 
@@ -96,16 +102,24 @@ def check_parity(
         users, moment = Users(tables, use_case.extract), newest_moment(tables, use_case.extract) or limit
         population = users.count()
         drawn = sample if sample and sample < population else None
+        # The moment in the hash makes each month draw other users, and the same month the same users again.
+        salt = f"asof-parity:{moment.astimezone(UTC).isoformat()}:"
+        chosen = users.draw(drawn, salt) if drawn else None
         read = [read_sources(settings, name) for name in services]
         for contract, _ in read:
             require_keys(use_case.extract, contract.feature_service, contract.keys)
-        contracts, tally = [contract for contract, _ in read], Tally()
-        sources = {source.view: source for _, each in read for source in each}
-        with open_online_side(tables.server, contracts) as online:
-            views = [_offline_view(users, online.features, source, moment) for source in sources.values()]
-            for chunk in _chunks(users, drawn, moment):
-                tally.add(chunk, _columns(online, views, chunk))
-                progress(f"{tally.users:,} of {drawn or population:,} users compared")
+        cuts = [] if chosen else cut_points(tables, use_case.extract, as_of=limit, known_at=known, size=RANGE_USERS)
+    contracts, keys = [contract for contract, _ in read], users.keys
+    sources = {source.view: source for _, each in read for source in each}
+    work = CompareRange(without_rules(use_case.extract), contracts, [*sources.values()], moment, chosen)
+    ranges, tallies, done = ranges_between(cuts, as_of=limit, known_at=known), dict[int, Tally](), 0
+    with closing(each_range(settings, work, ranges)) as results:
+        for part, own in results:
+            tallies[part.number], done = own, done + own.users
+            progress(f"{done:,} of {drawn or population:,} users compared")
+    tally = Tally()
+    for number in sorted(tallies):
+        tally.include(tallies[number])
     whole = drawn is None and tally.users > 0
     mismatches = (definition_records(settings, contract).mismatch(contract, contract) for contract in contracts)
     return Parity(
@@ -119,18 +133,43 @@ def check_parity(
             tally.differing_users / tally.users if whole else upper_bound(tally.differing_users, tally.users)
         ),
         features=tally.features(),
-        examples=tuple(replace(each, entity=users.keys.members(each.entity)) for each in tally.all_examples()),
+        examples=tuple(replace(each, entity=keys.members(each.entity)) for each in tally.all_examples()),
         misfit=next(filter(None, mismatches), ""),
     )
 
 
-def _chunks(users: Users, drawn: int | None, moment: datetime) -> Iterator[list[Entity]]:
-    if drawn is None:
-        yield from users.pages(USERS_PER_READ)
-    else:
-        # The moment in the hash makes each month draw other users, and the same month the same users again.
-        chosen = users.draw(drawn, f"asof-parity:{moment.astimezone(UTC).isoformat()}:")
-        yield from (chosen[start : start + USERS_PER_READ] for start in range(0, len(chosen), USERS_PER_READ))
+@dataclass(frozen=True)
+class CompareRange:
+    """The work on one range: its users as of `moment`, or those that were `drawn`, which are all in one."""
+
+    extract: ExtractSchema
+    contracts: Sequence[FeatureContract]
+    sources: Sequence[ViewSource]
+    moment: datetime
+    drawn: Sequence[Entity] | None
+
+    def __call__(self, settings: Settings, part: Range) -> Tally:
+        """The tally of the range; from the primary where a replica is lost."""
+        return again_at_primary(self._compared)(settings, part)
+
+    def _compared(self, settings: Settings, part: Range) -> Tally:
+        tally = Tally()
+        with (
+            tables_known_at(settings, self.extract, as_of=part.as_of, known_at=part.known_at, bulk=True) as tables,
+            open_online_side(tables.server, self.contracts) as online,
+        ):
+            users = Users(tables, self.extract, part)
+            views = [_offline_view(users, online.features, source, self.moment) for source in self.sources]
+            for chunk in self._chunks(users):
+                tally.add(chunk, _columns(online, views, chunk))
+        return tally
+
+    def _chunks(self, users: Users) -> Iterator[Sequence[Entity]]:
+        if self.drawn is None:
+            yield from users.pages(USERS_PER_READ)
+        else:
+            starts = range(0, len(self.drawn), USERS_PER_READ)
+            yield from (self.drawn[start : start + USERS_PER_READ] for start in starts)
 
 
 def _columns(online: OnlineSide, views: Sequence[OfflineView], users: Sequence[Entity]) -> list[FeatureColumn]:

@@ -18,13 +18,14 @@ from asof.features.join_keys import SEPARATOR, Entity, JoinKeys, keys_of_extract
 from training.data.snapshots.known_at import KnownTables
 from training.features.datasets.point_in_time_sql import ViewSource, listed
 from training.features.parity.verdicts import StoredValue
+from training.ranges.plan import Range
 
 PYTHON_TYPES = {"Bool": bool, "Int64": int, "Float64": float, "String": str}
 """The Python type of a value of each Feast type, whatever PostgreSQL's type is."""
 
 USERS = "FROM (SELECT DISTINCT {keys} FROM {entities} WHERE as_of = (SELECT max(as_of) FROM {entities})) AS users"
 COUNT_USERS = f"SELECT count(*) {USERS}"
-USERS_PAGE = f"SELECT {{keys}} {USERS}{{after}} ORDER BY {{keys}} LIMIT %s"
+USERS_PAGE = f"SELECT {{keys}} {USERS} WHERE {{among}} ORDER BY {{keys}} LIMIT %s"
 SAMPLE = f"SELECT {{keys}} {USERS} ORDER BY sha256(convert_to(%s || {{text}}, 'UTF8')) LIMIT %s"
 NEWEST_ROWS = """
 SELECT DISTINCT ON ({keys}) {keys}, {time}, {features} FROM {source} AS source
@@ -44,10 +45,11 @@ def newest_moment(tables: KnownTables, extract: ExtractSchema) -> datetime | Non
 
 @dataclass(frozen=True)
 class Users:
-    """The users in the newest snapshot of the entity table."""
+    """The users in the newest snapshot of the entity table; `part` limits the pages (None: all)."""
 
     tables: KnownTables
     extract: ExtractSchema
+    part: Range | None = None
 
     def count(self) -> int:
         return int(self._rows(COUNT_USERS)[0][0])
@@ -75,11 +77,15 @@ class Users:
         parts = {
             "keys": named(self.extract.keys),
             "entities": sql.Identifier(self.extract.entity_table),
-            "after": after_entity(self.keys, after),
+            "among": sql.SQL(" AND ").join([after_entity(self.keys, after), *self._conditions]),
             "text": _text(self.extract.keys),
         }
         values = () if after is None else self.keys.values(after)
         return self.tables.connection.execute(sql.SQL(query).format(**parts), (*values, *parameters)).fetchall()
+
+    @property
+    def _conditions(self) -> list[sql.Composable]:
+        return self.part.conditions([*map(sql.Identifier, self.keys.names)]) if self.part else []
 
 
 @dataclass(frozen=True)
@@ -133,10 +139,10 @@ class OfflineView:
 
 
 def after_entity(keys: JoinKeys, last: Entity | None) -> sql.Composable:
-    """WHERE for the entities after one in the order of their keys, whose values are parameters; all for None."""
+    """The condition on entities after one in the order of their keys, whose values are parameters; all for None."""
     if last is None:
-        return sql.SQL("")
-    return sql.SQL(" WHERE ({}) > ({})").format(named(keys.names), listed([sql.Placeholder()] * len(keys.names)))
+        return sql.SQL("true")
+    return sql.SQL("({}) > ({})").format(named(keys.names), listed([sql.Placeholder()] * len(keys.names)))
 
 
 def named(columns: Iterable[str]) -> sql.Composed:

@@ -27,7 +27,7 @@ from training.features.parity.online_side import FeastSide, OnlineSide
 from training.features.parity.tally import Example, FeatureColumn, Tally
 from training.features.parity.verdicts import Verdict
 
-USERS_PAGE = "SELECT DISTINCT {keys} FROM {entities}{after} ORDER BY {keys} LIMIT %s"
+USERS_PAGE = "SELECT DISTINCT {keys} FROM {entities} WHERE {after} ORDER BY {keys} LIMIT %s"
 
 
 @dataclass(frozen=True)

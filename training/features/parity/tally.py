@@ -74,6 +74,15 @@ class Tally:
         self.users += len(users)
         self.differing_users += len(differing)
 
+    def include(self, other: "Tally") -> None:
+        """Adds the counts and examples of other users."""
+        self.users += other.users
+        self.differing_users += other.differing_users
+        for feature, verdicts in other.verdicts.items():
+            self.verdicts.setdefault(feature, Counter()).update(verdicts)
+        for verdict, examples in other.examples.items():
+            self.examples[verdict] = [*self.examples.get(verdict, []), *examples][:EXAMPLES_PER_VERDICT]
+
     def features(self) -> tuple[FeatureParity, ...]:
         """The counts by feature, in the order of the columns."""
         return tuple(
