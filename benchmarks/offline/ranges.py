@@ -1,7 +1,8 @@
 """What the engines cost for a range of 100,000 users, beside the same ranges in one process.
 
 Each engine has one worker, so that none is faster by working on two ranges at once: what is compared is the median time
-from the end of one range to that of the next. Starting the workers is told apart.
+from the end of one range to that of the next. Starting the workers is told apart, and so is a range in which nothing is
+done: that is what an engine adds, and other work on the machine hides it least.
 
 `python -m benchmarks.offline.ranges ENGINE VERSION USERS`, with ASOF_POSTGRES_URL set to a database that
 `measure_ranges` filled, is one measurement in a process of its own, as a line of JSON.
@@ -17,13 +18,16 @@ from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asof.settings import Settings, export
 from asof.use_cases import load
 from benchmarks.offline.history import last_day, write_history
 from benchmarks.offline.stages import simulate, snapshot, train_version
 from benchmarks.processes import run_json
+
+if TYPE_CHECKING:
+    from training.ranges.plan import Range
 
 MONTHS, RANGES = 2, 10
 TRAINED_ON = 7_043
@@ -55,6 +59,7 @@ def measure_ranges(models: Settings, settings: Settings, users: int) -> Iterator
             "users": row["users"],
             "s a range": round(row["seconds"], 3),
             "overhead": f"{overhead:+.1%}",
+            "ms of a range of nothing": round(1000 * row["idle"], 1),
             "first range after s": round(row["first"], 1),
             "users/s": round(row["users"] / row["whole"]),
             "load average": row["load"],
@@ -73,6 +78,24 @@ def _version(settings: Settings) -> str:
     return train_version(settings, "default").version
 
 
+def nothing(_: Settings, part: "Range") -> int:
+    """A work that is none."""
+    return part.number
+
+
+def _idle(settings: Settings) -> float:
+    """Seconds from one range of nothing to the next."""
+    from training.ranges.plan import ranges_between
+    from training.ranges.run import each_range
+
+    ranges = ranges_between([str(number) for number in range(99)], as_of=AS_OF, known_at=KNOWN_AT)
+    return _between([perf_counter() for _ in each_range(settings, nothing, ranges)])
+
+
+def _between(moments: list[float]) -> float:
+    return statistics.median(later - earlier for earlier, later in pairwise(moments))
+
+
 def main(engine: str, version: str, users: str) -> None:
     from training.ranges import engines
     from training.scoring.score import score_users
@@ -84,6 +107,7 @@ def main(engine: str, version: str, users: str) -> None:
         import ray
 
         ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="warning")
+    idle = _idle(settings)
     ends, begun = list[float](), perf_counter()
     with TemporaryDirectory() as folder:
         done = score_users(
@@ -95,9 +119,8 @@ def main(engine: str, version: str, users: str) -> None:
             range_users=int(users),
             progress=lambda _: ends.append(perf_counter()),
         )
-    between = [later - earlier for earlier, later in pairwise(ends)]
     result = {"engine": engine, "users": done.new, "digest": done.tally.digest, "whole": done.seconds}
-    times = {"seconds": statistics.median(between), "first": ends[0] - begun, "load": round(os.getloadavg()[0], 1)}
+    times = {"seconds": _between(ends), "idle": idle, "first": ends[0] - begun, "load": round(os.getloadavg()[0], 1)}
     print(json.dumps(result | times))
 
 
