@@ -24,11 +24,7 @@ setup: .venv/.complete ## Install everything into .venv
 	@sh local/setup.sh >&2
 	@touch $@
 
-.venv/.catboost: requirements/catboost.txt .venv/.complete
-	@sh local/setup.sh $< >&2
-	@touch $@
-
-.venv/.ray: requirements/ray.txt .venv/.complete
+.venv/.%: requirements/%.txt .venv/.complete
 	@sh local/setup.sh $< >&2
 	@touch $@
 
@@ -39,7 +35,7 @@ demo: setup ## Run everything from extracts to answers on simulated data, or: DA
 test: setup ## Run the tests, three files at a time [ARGS='tests/training/release -n 0']
 	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-soak: setup .venv/.catboost .venv/.ray ## Run the long tests (nightly and before a release)
+soak: setup .venv/.catboost .venv/.lake .venv/.ray ## Run the long tests (nightly and before a release)
 	$(RUN) -m pytest -m soak $(ARGS)
 
 test-browser: setup ## Test the console in Chromium; needs Debian's chromium and chromium-driver

@@ -109,6 +109,8 @@ class Settings(BaseSettings):
         None, validation_alias="ASOF_SOURCE_URL_NAME"
     )
     """The same for the server that they call `name`; any other name likewise."""
+    lake: ProjectPath | None = None
+    """The folder of Parquet files (`flows lake`) that training sets are read from; unset: PostgreSQL."""
     engine: EngineName = "here"
     """Where ranges of entities are worked on: this process, processes of this machine, or a Ray cluster."""
     online_store: str = "online_store.store.WideOnlineStore"

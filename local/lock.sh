@@ -30,7 +30,10 @@ lock pyproject.toml --extra flows --extra catboost -c requirements/dev.txt $flow
 # The engine of several machines.
 # shellcheck disable=SC2086
 lock pyproject.toml --extra flows --extra ray -c requirements/dev.txt $flows -o requirements/ray.txt
-for lock in boosters catboost ray; do # without the long list of what is left out
+# Training sets from Parquet files.
+# shellcheck disable=SC2086
+lock pyproject.toml --extra flows --extra lake -c requirements/dev.txt $flows -o requirements/lake.txt
+for lock in boosters catboost lake ray; do # without the long list of what is left out
     sed '/^$/,$d' "requirements/$lock.txt" >"$scratch/lock" && cat "$scratch/lock" >"requirements/$lock.txt"
 done
 lock --group pyproject.toml:mlflow -c requirements/dev.txt -o requirements/mlflow.txt

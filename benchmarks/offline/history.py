@@ -65,7 +65,7 @@ def write_history(settings: Settings, *, users: int, months: int) -> None:
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
         connection.execute("SET maintenance_work_mem = '1GB'")
         for table in (*extract.tables, extract.labels):
-            _fill(connection, table, users=users, months=months)
+            fill(connection, table, users=users, months=months)
             connection.execute(sql.SQL("VACUUM ANALYZE {}").format(sql.Identifier(table.name)))
 
 
@@ -76,7 +76,8 @@ def last_day(month: int) -> date:
     return month_end(FIRST, month)
 
 
-def _fill(connection: psycopg.Connection, table: RawTable, *, users: int, months: int) -> None:
+def fill(connection: psycopg.Connection, table: RawTable, *, users: int, months: int) -> None:
+    """One table; its keys and indexes are dropped meanwhile."""
     with connection.transaction():
         indexes = connection.execute(
             "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid), pg_get_constraintdef(pg_constraint.oid),"

@@ -4,11 +4,12 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import UNPROCESSABLE_ENTITY
 from typing import Any
 
 import httpx
 
-from asof.errors import DataError, InvalidRequest, ServingError
+from asof.errors import DataError, ServingError
 from asof.ledger.reading.choose import of_request
 from asof.ledger.reading.kept_answer import KeptAnswer
 from asof.settings import Settings
@@ -84,14 +85,11 @@ def _kind(member: Mapping[str, Any]) -> str:
     return next((each["type"] for each in options if each.get("type", "null") != "null"), "string")
 
 
-def _body(fields: list[Field], form: Mapping[str, str]) -> Any:
-    """The request. Raises InvalidRequest where its JSON cannot be read; what else is wrong with it the service says."""
-    if fields:
-        return {each.name: _typed(text, each.kind) for each in fields if (text := form.get(each.name, "")) != ""}
-    try:
-        return json.loads(form.get(BODY, ""))
-    except ValueError as error:
-        raise InvalidRequest(f"The request is no JSON: {error}. Correct it and try again.") from None
+def _body(fields: list[Field], form: Mapping[str, str]) -> str:
+    """The request as JSON; what is wrong with it the service says."""
+    if not fields:
+        return form.get(BODY, "")
+    return json.dumps({each.name: _typed(text, each.kind) for each in fields if (text := form.get(each.name, ""))})
 
 
 def _typed(text: str, kind: str) -> Any:
@@ -99,23 +97,26 @@ def _typed(text: str, kind: str) -> Any:
     if kind in ("integer", "number", "boolean"):
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return text
     return text
 
 
-def _ask(visit: Visit, body: Any) -> Answered:
+def _ask(visit: Visit, body: str) -> Answered:
     """Raises ServingError where the service does not answer."""
     address = service_address(visit.settings, visit.use_case)
-    headers = {"authorization": f"Bearer {visit.visitor.key}"} if visit.visitor.key else {}
+    headers = {"content-type": "application/json"}
+    if visit.visitor.key:
+        headers["authorization"] = f"Bearer {visit.visitor.key}"
     try:
-        response = httpx.post(f"{address}/predict", json=body, headers=headers, timeout=TIMEOUT_SECONDS)
+        response = httpx.post(f"{address}/predict", content=body.encode(), headers=headers, timeout=TIMEOUT_SECONDS)
         answer = response.json()
     except (httpx.HTTPError, ValueError) as error:
         raise ServingError(
             f"The prediction service at {address} does not answer ({error}): see `make status`."
         ) from None
-    kept = _kept(visit, str(answer["request_id"])) if response.headers.get(KEPT, "none") != "none" else None
+    in_ledger = response.headers.get(KEPT, "none") != "none" and response.status_code != UNPROCESSABLE_ENTITY
+    kept = _kept(visit, str(answer["request_id"])) if in_ledger else None  # an invalid request has read no value
     return Answered(response.status_code, answer, kept)
 
 

@@ -39,7 +39,9 @@ def train_version(
     problem = problem.sampled(share) if share else problem
     service = problem.estimator(estimator).feature_service
     log.info("training set as of %s", moment_text(as_of))
-    training_set = build_training_set(settings, problem, as_of, known_at=known_at, feature_service=service)
+    training_set = build_training_set(
+        settings, problem, as_of, known_at=known_at, feature_service=service, from_lake=True
+    )
     log.info("fitting on %d rows", len(training_set.frame))
     trained = train(settings, problem, training_set, estimator=estimator)
     log.info("evaluating run %s", trained.run_id)

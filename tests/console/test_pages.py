@@ -143,6 +143,13 @@ def test_a_refusal_is_shown_with_its_reason(client: httpx.Client) -> None:
     assert "nobody <b>" in text
 
 
+@pytest.mark.parametrize("body", ["", "{", "NaN", "[" * 10_000, '{"features": ["\\ud800"]}', '{"features": 1e999}'])
+def test_what_is_no_request_is_answered_by_the_service(client: httpx.Client, body: str) -> None:
+    page = client.post("/breast_cancer/predict", data={"body": body})
+    assert page.status_code == 200
+    assert "422 invalid-request" in text_of(page.text)
+
+
 def test_a_service_that_is_away_is_named(churn_service: ChurnService, tmp_path: Path) -> None:
     settings = churn_service.settings.model_copy(update={"console_service_url": "http://127.0.0.1:9"})
     with served_console(settings, tmp_path) as client:
@@ -237,9 +244,9 @@ def test_a_malformed_form_is_refused(client: httpx.Client, body: bytes, status: 
 @pytest.mark.soak
 @pytest.mark.parametrize("path", ["/churn/predict", "/breast_cancer/predict", "/sign-in", "/sign-out"])
 def test_two_thousand_random_forms_never_cause_an_internal_error(client: httpx.Client, path: str) -> None:
-    """Eight at a time, as the page of a prediction waits for the ledger."""
+    """Many at a time, as the page of a prediction waits for the ledger."""
     forms = [_encoded(each) for each in random_bodies(_form, 2000, seed=13)]
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(24) as pool:
         statuses = {*pool.map(lambda form: client.post(path, content=form).status_code, forms)}
     assert statuses <= {200, 303, 403, 404, 422}
 

@@ -1,7 +1,5 @@
 """The triggers of prefect.yaml on a real Prefect server with its services: what an alert and an ingest set off."""
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic, sleep
@@ -13,9 +11,10 @@ import pytest
 from prefect import flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from asof.settings import PROJECT, Settings
+from asof.settings import Settings
 from flows.runtime.prefect_events import emit, start_run
 from tests.kits.machine.prefect_database import prefect_server
+from tests.kits.machine.terminal import deploy_all
 
 pytestmark = pytest.mark.soak
 
@@ -29,10 +28,7 @@ def address(server: Settings, prefect_database: Path, tmp_path_factory: pytest.T
 @pytest.fixture(scope="module")
 def deployed(address: str, world: dict[str, str]) -> Iterator[str]:
     """The server with every deployment; this process sees it, too."""
-    own = world | {"PREFECT_API_URL": address}
-    for words in (("work-pool", "create", "asof", "--type", "process"), ("--no-prompt", "deploy", "--all")):
-        command = [sys.executable, "-m", "prefect", *words]
-        subprocess.run(command, cwd=PROJECT, env=own, check=True, capture_output=True, timeout=600)
+    deploy_all(world | {"PREFECT_API_URL": address})
     with temporary_settings({PREFECT_API_URL: address}):
         yield address
 

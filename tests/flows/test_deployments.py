@@ -1,8 +1,6 @@
 """prefect.yaml against a real Prefect server: every deployment registers, and a worker runs one of them."""
 
 import json
-import subprocess
-import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import yaml
 
 from asof.settings import PROJECT, Settings
 from simulator import SimulationPlan, simulate
+from tests.kits.machine.terminal import deploy_all, prefect
 
 SCHEDULED = {"audit", "monitor", "monthly"}
 DEPLOYMENTS = {each["name"] for each in yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]}
@@ -22,15 +21,8 @@ DEPLOYMENTS = {each["name"] for each in yaml.safe_load((PROJECT / "prefect.yaml"
 @pytest.fixture(scope="module")
 def deployed(prefect_world: dict[str, str]) -> dict[str, str]:
     """The environment of the server with the work pool and every deployment."""
-    prefect(prefect_world, "work-pool", "create", "asof", "--type", "process")
-    prefect(prefect_world, "--no-prompt", "deploy", "--all")
+    deploy_all(prefect_world)
     return prefect_world
-
-
-def prefect(world: dict[str, str], *words: str) -> None:
-    command = [sys.executable, "-m", "prefect", *words]
-    done = subprocess.run(command, cwd=PROJECT, env=world, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def listed(world: dict[str, str], what: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The concept changes: found in its first labelled month, retrained, promoted, and closed with that story."""
+"""The concept changes: found in its first labelled month, retrained by a worker, promoted, closed with that story."""
 
 import json
 import re
@@ -11,7 +11,7 @@ import pytest
 
 from asof.settings import Settings
 from simulator import SimulationPlan
-from tests.kits.machine.terminal import Done, call_flows, start_flows
+from tests.kits.machine.terminal import Done, call_flows, deploy_all, prefect, start_flows
 from tests.kits.models.watched import Watched
 from tests.kits.models.watched import watched as make
 from training.release.registry.versions import production
@@ -63,21 +63,23 @@ def test_a_changed_concept_is_an_error_in_its_first_labelled_month(watched: Watc
     assert screen.stdout.startswith("churn version 1: ")
 
 
-def test_two_monitors_at_once_retrain_once_and_the_alert_is_closed_with_its_story(
-    watched: Watched, world: dict[str, str]
+def test_an_alert_of_which_prefect_was_never_told_is_retrained_once_by_a_worker(
+    watched: Watched, world: dict[str, str], prefect_world: dict[str, str]
 ) -> None:
+    """Two monitors at once ask for the run."""
+    deploy_all(prefect_world)
     with ThreadPoolExecutor() as pool:
-        words = ("monitor", "churn", "--retrain", "--json")
-        done = [*pool.map(lambda _: start_flows(world, *words), range(2))]
-    results = [json.loads(each.stdout.splitlines()[-1]) for each in done]
-    outcomes = [each["outcome"] for result in results for each in result["retraining"]]
-    assert sum("was trained as of 2024-04-30, and was promoted" in each for each in outcomes) == 1, outcomes
+        asked = [*pool.map(lambda _: start_flows(prefect_world, "monitor", "churn", "--json"), range(2))]
+    first, second = (each["outcome"] for done in asked for each in result_of(done, 1)["retraining"])
+    assert first == second
+    assert first.endswith("of the deployment `retrain` takes care of it")
+    prefect(prefect_world, "worker", "start", "--pool", "asof", "--run-once")
     current = production(watched.settings, watched.use_case)
     assert current is not None
     assert (current.version, current.facts.as_of) == ("2", watched.moments[2])
     listed = result_of(call_flows(world, "alerts", "churn", "--json"), 0)
     story = next(each for each in listed["alerts"] if each["rule"] == "performance")
-    assert [each["event"] for each in story["history"]] == ["claimed", "handled", "closed"]
+    assert [each["event"] for each in story["history"]] == ["started", "started", "claimed", "handled", "closed"]
     assert story["history"][-1]["detail"]["reason"] == "version 2 took over"
     assert not [each for each in listed["alerts"] if each["open"]]
 

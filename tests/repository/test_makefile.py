@@ -95,7 +95,7 @@ def test_the_example_file_names_every_setting_with_its_default_and_its_meaning()
 
 
 def test_no_lock_names_a_host() -> None:
-    locks = ("audit", "boosters", "catboost", "dev", "docs", "kubernetes", "ray", "serve")
+    locks = ("audit", "boosters", "catboost", "dev", "docs", "kubernetes", "lake", "ray", "serve")
     for lock in (f"{name}.txt" for name in locks):
         text = (PROJECT / "requirements" / lock).read_text()
         assert "--hash=sha256:" in text

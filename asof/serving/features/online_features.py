@@ -39,7 +39,7 @@ MAX_REGISTRY_AGE = 300.0
 class _OpenStore:
     """A reader, the policy of each feature's view in the order of the contract, and the features as registered.
 
-    `bulk_reader` is for many entities at once; it is opened by the first such lookup.
+    `bulk_reader` is for many entities at once; without replicas it is opened by the first such lookup.
     """
 
     reader: EntityReader
@@ -118,7 +118,8 @@ class OnlineFeatures:
         if self._store is None or self._store.registered != registered:
             reader = await self._open()
             policies = [reader.policies[feature.view] for feature in self.contract.features]
-            await self._swap(_OpenStore(reader, policies, registered))
+            bulk_reader = await self._open() if self._replicas else None  # later, the primary may be away
+            await self._swap(_OpenStore(reader, policies, registered, bulk_reader))
         self._error, self._registry_read_at = _not_open_yet(), asyncio.get_running_loop().time()
 
     async def _open(self) -> EntityReader:

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from asof.extracts.cadence import Every
+from asof.extracts.cadence import Every, moment_of
 from flows.runtime.environment import settings_with_database
 from flows.terminal.command import AsOfCommand, UseCaseCommand
 from flows.terminal.options import (
@@ -29,6 +29,7 @@ from flows.terminal.runs import choose_run
 from flows.terminal.screens.data import (
     ingest_screen,
     inspection_screen,
+    lake_screen,
     parity_screen,
     simulation_screen,
     switch_screen,
@@ -164,6 +165,27 @@ def parity(
         result = choose_run()(stage, use_case, as_of, sample)
         emit(result, parity_screen)
     exit_with(result["next"], failed=not result["agrees"])
+
+
+@commands.command(cls=UseCaseCommand)
+def lake(
+    use_case: StoreUseCase,
+    to: Annotated[Path | None, typer.Option(help="The folder of the lake; default: ASOF_LAKE.")] = None,
+    known_at: KnownAt = None,
+    as_json: Json = False,
+) -> None:
+    """Write the snapshots as Parquet files, from which training sets are read by Feast's DuckDB store."""
+    with run_command("writing", as_json=as_json, kept="The lake of before stays.") as emit:
+        settings = settings_with_database()
+        from asof.use_cases import load
+        from training.features.datasets.lake.export import export_lake, folder_of_lake
+
+        folder = folder_of_lake(settings, to)
+        known = moment_of(known_at) if known_at else None
+        done = export_lake(settings, load(use_case), folder, known_at=known)
+        rows = {name: part.rows for name, part in done.parts.items()}
+        result = {"folder": folder / use_case, "known_at": done.known_at, "rows": rows}
+        emit({**result, "next": f"ASOF_LAKE={folder} python -m flows retrain {use_case}"}, lake_screen)
 
 
 @commands.command("switch-store", cls=UseCaseCommand)

@@ -96,6 +96,12 @@ def _percent(rate: float | None) -> str:
     return "" if rate is None else f"{rate:.2%}"
 
 
+def lake_screen(done: Mapping[str, Any]) -> Screen:
+    tables = {"Rows": [{"part": name, "rows": rows} for name, rows in done["rows"].items()]}
+    facts = {"folder": done["folder"], "known at": done["known_at"]}
+    return Screen(f"Wrote {count(sum(done['rows'].values()), 'row')}.", facts, tables, next_step=done["next"])
+
+
 def switch_screen(done: Mapping[str, Any]) -> Screen:
     compared = f"{done['values']:,} values of {done['users']:,} users agree in both stores."
     facts = {

@@ -29,6 +29,19 @@ def start_flows(environment: Mapping[str, str], *words: str) -> Done:
     return subprocess.run(command, cwd=PROJECT, env=dict(environment), capture_output=True, text=True)
 
 
+def prefect(environment: Mapping[str, str], *words: str) -> None:
+    """`prefect WORDS` in a process of its own, which must succeed."""
+    command = [sys.executable, "-m", "prefect", *words]
+    done = subprocess.run(command, cwd=PROJECT, env=dict(environment), capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def deploy_all(environment: Mapping[str, str]) -> None:
+    """The work pool, and every deployment of prefect.yaml, on the server of that environment."""
+    prefect(environment, "work-pool", "create", "asof", "--type", "process", "--overwrite")
+    prefect(environment, "--no-prompt", "deploy", "--all")
+
+
 def call_flows(environment: Mapping[str, str], *words: str, text: str = "", program: Typer = app) -> Done:
     """The same in this process, with `text` on standard input; what would be a traceback is raised.
 

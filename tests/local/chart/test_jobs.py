@@ -1,4 +1,4 @@
-"""The chart's jobs of an install, by the commands and variables of the rendered documents, on an empty server."""
+"""The chart's jobs of an install and its ingest, by the commands and variables of the rendered documents."""
 
 import os
 import subprocess
@@ -22,8 +22,14 @@ def run(container: Document, secrets: dict[str, str], home: Path) -> None:
     """Its command as the kubelet starts it; `secrets` by variable."""
     variables = {each["name"]: each.get("value") or secrets[each["name"]] for each in container["env"]}
     own = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(PROJECT)}
-    image = {"HOME": str(home), "ASOF_HOME": str(home), "PREFECT_HOME": str(home / "prefect")}
-    environment = {**own, **image, **variables, "ASOF_POSTGRES_SSLMODE": "disable"}
+    here = {
+        "HOME": str(home),
+        "ASOF_HOME": str(home),
+        "ASOF_POSTGRES_SSLMODE": "disable",
+        "USERS": "200",
+        "MONTHS": "3",
+    }
+    environment = {**own, "PREFECT_HOME": str(home / "prefect"), **variables, **here}
     done = subprocess.run(container["command"], cwd=PROJECT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
@@ -37,14 +43,17 @@ def secrets_of(town: Town) -> dict[str, str]:
     }
 
 
-def test_they_make_roles_and_register_features_once_and_again(tmp_path: Path) -> None:
+def test_an_empty_server_gets_roles_and_features_once_and_again_and_then_rows(tmp_path: Path) -> None:
     subprocess.run(["make", ".venv-kubernetes/.complete"], cwd=PROJECT, check=True)
     documents = render(tool("helm"), HELM / "asof", HELM / "examples" / "small.yaml", VERSIONS[-1])
-    jobs = {pod.title: pod.containers[0] for pod in pods(documents) if pod.kind == "Job"}
-    assert list(jobs) == ["Job/asof-databases", "Job/asof-features"]
+    containers = {pod.title: pod.containers[0] for pod in pods(documents)}
+    jobs = [container for title, container in containers.items() if title.startswith("Job/")]
+    assert [job["name"] for job in jobs] == ["databases", "features"]
     with own_server(tmp_path / "server") as town:
         for _ in range(2):
-            for job in jobs.values():
+            for job in jobs:
                 run(job, secrets_of(town), tmp_path)
+        run(containers["CronJob/asof-ingest"], secrets_of(town), tmp_path)
         with town.as_admin() as connection:
             assert ("subs_profile_fv",) in connection.execute(VIEWS).fetchall()
+            assert connection.execute("SELECT count(*) > 0 FROM materialisations").fetchone() == (True,)

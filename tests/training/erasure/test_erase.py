@@ -19,6 +19,7 @@ import pytest
 from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
+from psycopg import sql
 from pyarrow import parquet
 from pydantic import SecretStr
 from sqlalchemy.engine import make_url
@@ -44,6 +45,7 @@ from tests.kits.machine.databases import copy_features, fresh
 from tests.kits.models import keyed
 from tests.kits.models.keyed import AS_OF, Keyed, Row
 from tests.kits.service.ledger import BY_VIEW, VALUES, encoder, rows, ship
+from training.audit.lineage.training_set import set_origin
 from training.audit.reproduction.reproduce import reproduce
 from training.data.snapshots.snapshot import take_snapshot
 from training.erasure.again import erase_again
@@ -502,3 +504,20 @@ def test_what_a_restored_backup_brings_back_is_erased_again(
     assert erase_again(case.settings, case.keyed.use_case) == []
     with pytest.raises(ConfigurationError, match=r"Tombstones were made with the key [0-9a-f]{16}, and"):
         erase_again(case.settings.model_copy(update={"erasure_key": SecretStr("another")}), case.keyed.use_case)
+
+
+@pytest.mark.usefixtures("erased")
+def test_rows_that_were_erased_break_no_chain_and_rows_that_were_deleted_do(planted: dict[str, Planted]) -> None:
+    case = planted["visits"]
+    facts, use_case = case.version.facts, case.keyed.use_case
+    origin = set_origin(case.settings, use_case, facts)
+    loads = [share.load for source in origin.sources for share in source.shares]
+    assert origin.broken == ()
+    assert any(load.erased for load in loads if load)
+    with psycopg.connect(case.settings.conninfo()) as connection:
+        connection.execute("SET LOCAL asof.erasing = 'on'")
+        labels = sql.Identifier(use_case.extract.labels.name)
+        connection.execute(sql.SQL("DELETE FROM {} WHERE user_id = 'u1' AND shop = 3").format(labels))
+        connection.commit()
+        (broken,) = set_origin(case.settings, use_case, facts).broken
+    assert "others were not written by the loader, or were deleted" in broken

@@ -11,6 +11,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from training.data.extracts.files.data_files import file_digest
+from training.data.snapshots.erased import tombstones
 from training.data.snapshots.owned_tables import table_exists, views
 from training.data.snapshots.tables import Connection
 
@@ -20,6 +21,7 @@ SELECT load_id, folder, as_of, known_at, loaded_at, code_version, split_part(nam
        (facts ->> 'rows')::bigint AS rows, (facts ->> 'new_rows')::bigint AS new_rows,
        facts ->> 'query' AS query, facts ->> 'server' AS server, facts ->> 'snapshot' AS snapshot
 FROM public.loads, jsonb_each(files) AS each(name, facts) WHERE (facts ->> 'new_rows')::bigint > 0"""
+COUNT_ERASED = "SELECT coalesce(sum((copies ->> %s)::bigint), 0)::bigint FROM public.erasures"
 COUNT_ROWS = "SELECT count(*) FROM {} WHERE as_of = {} AND created_at = {}"
 
 
@@ -37,9 +39,10 @@ class Load:
     """One file or query of one load: it has `rows`, of which `new_rows` were added to the table.
 
     `known_at` is the `created_at` of these rows, `loaded_at` the real time of the load, both in UTC; `code_version` the
-    commit that loaded them. `in_table` rows of these times are in the table now; it differs from `new_rows` only if
-    rows were changed without the loader. `query`, `server` (without a password) and `snapshot` (of the server's
-    transaction) are those of a query, whose `sha256` is that of its rows as CSV in the order of their keys.
+    commit that loaded them. `in_table` rows of these times are in the table now, and `erased` of them were erased; both
+    together differ from `new_rows` only if rows were changed without the loader. `query`, `server` (without a password)
+    and `snapshot` (of the server's transaction) are those of a query, whose `sha256` is that of its rows as CSV in the
+    order of their keys.
     """
 
     load_id: int
@@ -56,6 +59,7 @@ class Load:
     server: str | None
     snapshot: str | None
     in_table: int
+    erased: int
     on_disk: OnDisk
 
 
@@ -70,6 +74,7 @@ class Loads:
                 rows = cursor.execute(LOADED_FILES).fetchall()
             self._loads = {(row.pop("table"), row["as_of"], row["known_at"]): row for row in rows}
         self._in_place = views(connection)
+        self._explained: dict[str, bool] = {}
 
     def of(self, table: str, as_of: datetime, created_at: datetime) -> Load | None:
         """The load that added the table's rows of these times; None if none is recorded."""
@@ -81,7 +86,24 @@ class Loads:
             name: value.astimezone(UTC) if isinstance(value, datetime) else value for name, value in row.items()
         }
         file = None if row["query"] else Path(row["folder"]) / row["file"]
-        return Load(**fields, in_table=in_table, on_disk=compare(file, row["sha256"]))
+        missing = max(0, row["new_rows"] - in_table)
+        erased = missing if missing and self._erasures_explain(table) else 0
+        return Load(**fields, in_table=in_table, erased=erased, on_disk=compare(file, row["sha256"]))
+
+    def _erasures_explain(self, table: str) -> bool:
+        """Whether all rows that a table lacks of those that were loaded are the ones that its tombstones count."""
+        if table not in self._explained:
+            query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier("public", table))
+            (here,) = self._connection.execute(query).fetchone() or (0,)
+            loaded = sum(row["new_rows"] for (name, *_), row in self._loads.items() if name == table)
+            self._explained[table] = loaded - here == self._erased(f"public.{table}")
+        return self._explained[table]
+
+    def _erased(self, place: str) -> int:
+        if not table_exists(self._connection, tombstones.TABLE):
+            return 0
+        (count,) = self._connection.execute(COUNT_ERASED, (place,)).fetchone() or (0,)
+        return int(count)
 
     def problem(self, table: str, load: Load | None, rows: str) -> str:
         """As `trace_problem`; a table that is used in place has no loads, as others write it."""
@@ -103,7 +125,7 @@ def trace_problem(load: Load | None, rows: str) -> str:
     """Why `rows` (a description) cannot be traced to a file; empty if they can."""
     if load is None:
         return f"No load brought {rows}: they were not written by the loader."
-    if load.in_table != load.new_rows:
+    if load.in_table + load.erased != load.new_rows:
         added = f"Load {load.load_id} added {load.new_rows} rows of {rows}, and {load.in_table} are in the table"
         return f"{added}: others were not written by the loader, or were deleted."
     return ""

@@ -22,10 +22,14 @@ PREFIX = "known_at_"
 
 @dataclass(frozen=True)
 class KnownTables:
-    """A schema with one view for each snapshot table, and a connection whose search path begins with it."""
+    """A schema with one view for each snapshot table, and a connection whose search path begins with it.
+
+    `server`: the settings of the server that is read.
+    """
 
     schema: str
     connection: psycopg.Connection
+    server: Settings
 
 
 @contextlib.contextmanager
@@ -53,9 +57,9 @@ def tables_known_at(
                 _make_view(connection, schema, table.name, as_of=as_of, known_at=known_at)
             replicas = settings if bulk else settings.at_primary()
             last = sql.Identifier(schema, extract.labels.name).as_string(connection)
-            with replica_with(replicas, connection, last) as reading:
+            with replica_with(replicas, connection, last) as (server, reading):
                 reading.execute(sql.SQL("SET search_path = {}, public").format(sql.Identifier(schema)))
-                yield KnownTables(schema, reading)
+                yield KnownTables(schema, reading, server)
         finally:
             # Where an interruption has left a command unfinished, the next caller drops the schema.
             if connection.info.transaction_status is TransactionStatus.IDLE:

@@ -34,8 +34,10 @@ T = TypeVar("T")
 
 
 @contextlib.contextmanager
-def replica_with(settings: Settings, primary: psycopg.Connection, last_view: str) -> Iterator[psycopg.Connection]:
-    """A connection to a replica that has `last_view`, the last that was created; to the primary where none has it.
+def replica_with(
+    settings: Settings, primary: psycopg.Connection, last_view: str
+) -> Iterator[tuple[Settings, psycopg.Connection]]:
+    """A replica that has `last_view`, the last that was created, or else the primary: its settings, and a connection.
 
     Raises ConfigurationError where a server is not a replica of the primary.
     """
@@ -53,11 +55,11 @@ def replica_with(settings: Settings, primary: psycopg.Connection, last_view: str
                 is_current, trouble = False, _reason(error)
             if is_current:
                 log.info("Reading replica %s", name)
-                yield connection
+                yield replica, connection
                 return
             log.warning("Replica %s is not read: %s", name, trouble)
             _left_until[name] = time.monotonic() + ABSENCE_SECONDS
-        yield primary
+        yield settings.at_primary(), primary
 
 
 def again_at_primary(read: Callable[Concatenate[Settings, P], T]) -> Callable[Concatenate[Settings, P], T]:

@@ -9,7 +9,9 @@ from asof.errors import TrainingSetError
 from asof.features.feature_contract import FeatureContract
 from asof.settings import Settings
 from asof.use_case import FromRequest, FromStore, UseCase
-from training.features.datasets.point_in_time import joined_rows, newest_labelled_month
+from training.features.datasets.lake.layout import Lake, folder_of, usable_lake
+from training.features.datasets.lake.rows import lake_rows
+from training.features.datasets.point_in_time import JoinedRows, joined_rows, newest_labelled_month
 from training.features.datasets.rows_digest import rows_digest
 from training.features.datasets.training_set import TrainingSet, canonical_frame, column_types, frame_of, table_of
 from training.targets import rules_of
@@ -46,29 +48,25 @@ def build_training_set(
     *,
     known_at: datetime | None = None,
     feature_service: str | None = None,
+    from_lake: bool = False,
 ) -> TrainingSet:
     """Features and labels of every labelled entity as of one moment, as they were known at another (default: now).
 
     The same call with the same `known_at` returns the same rows at any later time. `feature_service` defaults to that
-    of the use case's default estimator; it is ignored if the features come in the request.
+    of the use case's default estimator; it is ignored if the features come in the request. With `from_lake` the rows
+    are read from ASOF_LAKE if it has the use case as known at `known_at`; without `known_at`, as known at its own
+    moment.
 
     Raises TrainingSetError if nothing was known of `as_of` at `known_at`, if it has no labels or labels that are not of
     the target, and if the use case's own data set breaks its contract.
     """
-    known = _checked_known_at(as_of, known_at)
+    lake = usable_lake(settings, use_case, known_at) if from_lake else None
+    known = _checked_known_at(as_of, lake.known_at if lake else known_at)
     match use_case.source:
         case FromStore():
             extract = use_case.extract
             service = feature_service or use_case.estimator().feature_service
-            joined = joined_rows(
-                settings,
-                extract,
-                as_of,
-                known_at=known,
-                feature_service=service,
-                given=use_case.given,
-                target=use_case.target,
-            )
+            joined = _joined(settings, use_case, lake, as_of, known_at=known, feature_service=service)
             rows, contract, label, definition = joined.rows, joined.contract, extract.label, joined.definition
             frame = frame_of(rows, contract, label)
         case FromRequest(contract=contract, label=label):
@@ -86,6 +84,29 @@ def build_training_set(
         rows_digest=digest,
         definition=definition,
         derived=use_case.derived,
+        target=use_case.target,
+    )
+
+
+def _joined(
+    settings: Settings,
+    use_case: UseCase,
+    lake: Lake | None,
+    as_of: datetime,
+    *,
+    known_at: datetime,
+    feature_service: str,
+) -> JoinedRows:
+    if lake and settings.lake:
+        folder = folder_of(settings.lake, use_case)
+        return lake_rows(settings, use_case, lake, folder, as_of, feature_service=feature_service)
+    return joined_rows(
+        settings,
+        use_case.extract,
+        as_of,
+        known_at=known_at,
+        feature_service=feature_service,
+        given=use_case.given,
         target=use_case.target,
     )
 

@@ -91,7 +91,7 @@ def joined_rows(
     with closing(each_range(settings, work, ranges_between(cuts, as_of=as_of, known_at=known_at))) as results:
         parts = {part.number: rows for part, rows in results}
     rows = in_order([parts[number] for number in sorted(parts)], extract.keys)
-    _check_labels(rows[extract.label], target, as_of, known_at)
+    check_labels(rows[extract.label], target, as_of, known_at)
     return JoinedRows(rows, contract, definition)
 
 
@@ -250,7 +250,7 @@ def _require_rows(
         raise TrainingSetError(f"There are no rows of {given.table.name} {moment}: ingest that file, too.")
 
 
-def _check_labels(labels: arrow.ChunkedArray, target: Target, as_of: datetime, known_at: datetime) -> None:
+def check_labels(labels: arrow.ChunkedArray, target: Target, as_of: datetime, known_at: datetime) -> None:
     """Of the labels after all corrections, unlike those in the table."""
     moment = _moment(as_of, known_at)
     if len(classes := labels.unique()) == 1:

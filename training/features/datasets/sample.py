@@ -1,17 +1,19 @@
-"""A share of the entities, chosen by PostgreSQL from a hash of the key: the same entities in every month.
+"""A share of the entities, chosen from a hash of the key: the same entities in every month, by SQL and in Python.
 
 It does not depend on the split, whose hash has another salt, nor on the label, so that both sides are samples of their
 entities and every row stands for as many: metrics and calibration need no weights.
 """
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 
 from psycopg import sql
 
 from asof.features.join_keys import SEPARATOR
 
 SALT = "asof-sample:"
-BITS = 32
+HASHES = 2**32
+"""Of the first 32 bits."""
 CONDITION = """
 ('x' || left(encode(sha256(convert_to(concat_ws({separator}, {salt}, {keys}), 'UTF8')), 'hex'), 8))::bit(32)::bigint
 < {limit}"""
@@ -24,5 +26,11 @@ def sampled(keys: Sequence[sql.Identifier], share: float) -> sql.Composed:
         separator=sql.Literal(SEPARATOR),
         salt=sql.Literal(SALT),
         keys=sql.SQL(", ").join(texts),
-        limit=sql.Literal(round(share * 2**BITS)),
+        limit=sql.Literal(round(share * HASHES)),
     )
+
+
+def is_sampled(values: Iterable[object], share: float) -> bool:
+    """The same of an entity with these values of its keys."""
+    text = SEPARATOR.join([SALT, *map(str, values)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") < round(share * HASHES)

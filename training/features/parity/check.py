@@ -91,8 +91,9 @@ def check_parity(
 
     A view's ttl is applied at the moment of that snapshot, so the result does not depend on the day of the check.
     Compared are the features of `feature_service` (default: those of all estimators of the use case), for all users of
-    that moment or `sample` of them, drawn by a hash of moment and user; no user if there is no snapshot. Raises
-    ConfigurationError where the views are keyed otherwise than the extract.
+    that moment or `sample` of them, drawn by a hash of moment and user; no user if there is no snapshot. Both are
+    read at one replica, if there is one. Raises ConfigurationError where the views are keyed otherwise than the
+    extract.
     """
     limit, known = as_of or settings.now(), known_at or datetime.now(UTC)
     every = sorted({estimator.feature_service for estimator in use_case.estimators.values()})
@@ -155,7 +156,7 @@ class CompareRange:
         tally = Tally()
         with (
             tables_known_at(settings, self.extract, as_of=part.as_of, known_at=part.known_at, bulk=True) as tables,
-            open_online_side(settings, self.contracts) as online,
+            open_online_side(tables.server, self.contracts) as online,
         ):
             users = Users(tables, self.extract, part)
             views = [_offline_view(users, online.features, source, self.moment) for source in self.sources]

@@ -27,7 +27,7 @@ from asof.settings import Settings
 logger = logging.getLogger("asof.serving")
 
 CHECKS_PER_LAG = 4
-MAX_INTERVAL = 1.0
+MIN_INTERVAL, MAX_INTERVAL = 0.05, 1.0
 """Seconds between two checks."""
 PROBE_SECONDS = 1.0
 """For one check; a server that takes longer does not answer."""
@@ -54,9 +54,9 @@ class ReplicaWatch:
         self._settings, self._metrics = settings, metrics
         self._replicas = [Replica(server_name(each), each) for each in settings.replicas()]
         self._lag = settings.replica_lag_seconds
-        self._interval = min(self._lag / CHECKS_PER_LAG, MAX_INTERVAL)
+        self._interval = min(max(self._lag / CHECKS_PER_LAG, MIN_INTERVAL), MAX_INTERVAL)
         self._primary: ServerState | None = None
-        self._seen: deque[tuple[float, int]] = deque(maxlen=round(4 * self._lag / self._interval))
+        self._seen: deque[tuple[float, int]] = deque(maxlen=2 + round(4 * self._lag / self._interval))
         self._tasks: list[asyncio.Task[None]] = []
 
     @property

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from asof.serving.features.store_input import StoreInput
 from asof.serving.logs.metrics import Metrics
 from asof.settings import Settings, export
 from asof.use_cases.churn.payloads import ChurnRequest
+from tests.kits.machine.gate import Gate
 from tests.kits.service import serving as kit
 from tests.kits.service.serving import NOW, USER
 from tests.kits.store.readers import store_of
@@ -207,37 +208,6 @@ def test_a_lookup_in_a_slow_store_times_out_and_the_next_succeeds(
         assert len((await features.lookup("good")).values) == len(contract.features)
 
     with_features(settings, contract, ask)
-
-
-class Gate:
-    """A proxy to PostgreSQL that can stop forwarding, like a network that hangs."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._server = (host, port)
-        self._passing: set[asyncio.Task[Any]] = set()
-        self.open = asyncio.Event()
-        self.open.set()
-
-    @contextlib.asynccontextmanager
-    async def listening(self) -> AsyncIterator[int]:
-        """Returns the port."""
-        server = await asyncio.start_server(self._pass, "127.0.0.1", 0)
-        yield server.sockets[0].getsockname()[1]
-        server.close()
-        for each in self._passing:
-            each.cancel()
-        await asyncio.gather(*self._passing, return_exceptions=True)
-
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        from_server, to_server = await asyncio.open_connection(*self._server)
-        for source, target in ((reader, to_server), (from_server, writer)):
-            self._passing.add(asyncio.create_task(self._copy(source, target)))
-
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.closing(writer), contextlib.suppress(ConnectionError):
-            while data := await reader.read(65536):
-                await self.open.wait()
-                writer.write(data)
 
 
 def test_a_lookup_at_a_server_that_hangs_times_out_and_the_next_succeeds(

@@ -19,6 +19,7 @@ from training.data.snapshots.known_at import KnownTables, tables_known_at
 from training.features.datasets import point_in_time
 from training.features.datasets.point_in_time import joined_rows
 from training.features.materialisation.materialise import materialise
+from training.features.parity import check
 from training.features.parity.check import check_parity
 from training.scoring import work
 
@@ -67,13 +68,21 @@ def test_a_replica_that_is_behind_is_not_read(
 
 
 def test_training_set_and_parity_are_those_of_the_primary(
-    history: History, replica: Replica, caplog: pytest.LogCaptureFixture
+    history: History, replica: Replica, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    opened, open_side = list[int | None](), check.open_online_side
+
+    def recorded(settings: Settings, contracts: Any) -> Any:
+        opened.append(settings.database().port)
+        return open_side(settings, contracts)
+
+    monkeypatch.setattr(check, "open_online_side", recorded)
     materialise(history.settings, as_of=moment(history.plan.as_of(3)))
     reading = replica.read_by(history.settings)
     assert rows_of(reading, history).equals(rows_of(history.settings, history))
     asked: Any = {"as_of": kit.AS_OF, "known_at": kit.AS_OF}
     assert check_parity(reading, CHURN, **asked) == check_parity(history.settings, CHURN, **asked)
+    assert opened == [replica.port, history.settings.database().port]
     assert {each.partition(" 127")[0] for each in caplog.messages} == {"Reading replica"}
 
 

@@ -1,6 +1,5 @@
 """A training set of a share of the entities: the same ones in every month, on both sides of the split."""
 
-import hashlib
 from datetime import date
 from uuid import UUID
 
@@ -9,20 +8,14 @@ import pytest
 from psycopg import sql
 
 from asof.errors import ConfigurationError
-from asof.features.join_keys import SEPARATOR
 from asof.model_facts import Split
 from tests.kits.data.history import CHURN, History, moment
 from tests.kits.models.cancer import CANCER
 from training.features.datasets.dataset import build_training_set
-from training.features.datasets.sample import SALT, sampled
+from training.features.datasets.sample import is_sampled, sampled
 
 SHARE = 0.4
 LATER = moment(date(2024, 12, 31))
-
-
-def drawn(*keys: object) -> bool:
-    text = SEPARATOR.join([SALT, *map(str, keys)])
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") / 2**32 < SHARE
 
 
 @pytest.mark.parametrize("month", [0, 1])
@@ -30,7 +23,7 @@ def test_a_sample_has_every_row_of_its_entities(history: History, month: int) ->
     as_of = moment(history.plan.as_of(month))
     whole = build_training_set(history.settings, CHURN, as_of, known_at=LATER)
     part = build_training_set(history.settings, CHURN.sampled(SHARE), as_of, known_at=LATER)
-    expected = whole.frame[whole.frame["user_id"].map(drawn)].reset_index(drop=True)
+    expected = whole.frame[whole.frame["user_id"].map(lambda user: is_sampled([user], SHARE))].reset_index(drop=True)
     assert part.frame.equals(expected)
     assert len(expected) == pytest.approx(SHARE * len(whole.frame), rel=0.2)
     assert part.fingerprint != whole.fingerprint
@@ -46,7 +39,9 @@ def test_keys_of_any_kind_are_hashed_as_their_text(history: History) -> None:
     query = sql.SQL("SELECT number FROM (VALUES {}) AS each (number, name, id) WHERE {}")
     with psycopg.connect(history.settings.conninfo()) as connection:
         found = connection.execute(query.format(values, sampled(columns, SHARE))).fetchall()
-    assert [number for (number,) in found] == [number for number, *others in rows if drawn(number, *others)]
+    assert [number for (number,) in found] == [
+        number for number, *others in rows if is_sampled((number, *others), SHARE)
+    ]
 
 
 def test_a_share_must_be_one_and_rows_of_a_use_case_are_its_own() -> None:

@@ -20,6 +20,7 @@ from asof.serving.features.store.replica_watch import ReplicaWatch
 from asof.serving.logs.metrics import Metrics
 from asof.settings import Settings, export
 from tests.kits.machine.free_port import free_port
+from tests.kits.machine.gate import Gate
 from tests.kits.machine.replica import PATIENCE, Replica
 from tests.kits.service import serving as kit
 from tests.kits.service.serving import NOW, USER
@@ -120,6 +121,28 @@ def test_a_replica_that_falls_behind_is_left_within_two_seconds_and_comes_back(
     assert asyncio.run(main()) < 2
     assert "is left by lookups: it is more than 1 s behind" in caplog.text
     assert caplog.messages[-1].endswith("answers lookups.")
+
+
+def test_lookups_go_on_at_a_replica_while_the_primary_hangs(
+    settings: Settings, reading: Settings, contract: FeatureContract, user: str
+) -> None:
+    url = settings.database()
+    gate = Gate(str(url.host), url.port or 5432)
+
+    async def main() -> None:
+        async with gate.listening() as port:
+            behind = SecretStr(url.set(port=port).render_as_string(hide_password=False))
+            gated = reading.model_copy(update={"postgres_url": behind, "features_seconds": 0.2})
+            async with looking_up(gated, contract) as (features, watch):
+                await eventually(lambda: bool(watch.current))
+                gate.open.clear()
+                until = time.monotonic() + 3 * reading.replica_lag_seconds
+                while time.monotonic() < until:
+                    assert await moment_of(user, features) == BEFORE
+                assert watch.current
+                gate.open.set()
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("fails", ["killed", "hanging"])

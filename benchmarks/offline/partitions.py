@@ -1,0 +1,91 @@
+"""A snapshot table of 24 months as it is, beside the same rows in a partition for each month."""
+
+import re
+from collections.abc import Iterator
+from time import perf_counter
+from typing import Any
+
+import psycopg
+
+from asof.settings import Settings
+from asof.use_cases import load
+from benchmarks.offline.history import fill, last_day
+from training.data.snapshots.tables import prepare_tables
+
+MONTHS, ROUNDS = 24, 3
+EXTRACT = load("churn").extract
+TABLE = next(table for table in EXTRACT.tables if table.name == "usage_agg_30d")
+PLAIN, PARTITIONED = TABLE.name, "by_month"
+
+# As `training.features.datasets` joins one view, of the users of the last month.
+PLANNING = {"enable_seqscan": "off", "enable_bitmapscan": "off", "jit": "off", "max_parallel_workers_per_gather": "0"}
+LOOKUPS = """
+SELECT count(newest.watch_hours_30d) FROM (SELECT DISTINCT user_id FROM {table} WHERE as_of = '{last}Z') AS users,
+LATERAL (SELECT watch_hours_30d FROM {table} WHERE user_id = users.user_id AND as_of <= '{last}Z'
+    ORDER BY as_of DESC, created_at DESC LIMIT 1) AS newest"""
+ONE_MORE_MONTH = """
+INSERT INTO {table} SELECT user_id, '{next}Z', '{next}Z', {columns} FROM {table}
+WHERE as_of = '{last}Z' AND created_at = as_of ORDER BY user_id"""
+BYTES = """
+SELECT sum(pg_table_size(relid)), sum(pg_indexes_size(relid)) FROM pg_partition_tree(%(table)s)
+UNION ALL SELECT pg_table_size(%(table)s), pg_indexes_size(%(table)s) ORDER BY 1 DESC NULLS LAST LIMIT 1"""
+
+
+def measure_partitions(settings: Settings, users: int) -> Iterator[dict[str, Any]]:
+    """Bytes a row; seconds and pages for one lookup of each user; seconds and log of one more month."""
+    prepare_tables(settings, EXTRACT)
+    with psycopg.connect(settings.conninfo(**PLANNING), autocommit=True) as connection:
+        fill(connection, TABLE, users=users, months=MONTHS)
+        _partition(connection)
+        for table in (PLAIN, PARTITIONED):
+            connection.execute(f"VACUUM ANALYZE {table}".encode())
+            yield {"users": users, "table": table, **_measure(connection, table)}
+
+
+def _partition(connection: psycopg.Connection) -> None:
+    connection.execute(f"CREATE TABLE {PARTITIONED} (LIKE {PLAIN}) PARTITION BY RANGE (as_of)".encode())
+    for month in range(MONTHS + 1):
+        begin, end = (last_day(each).replace(day=1) for each in (month, month + 1))
+        values = f"FOR VALUES FROM ('{begin}Z') TO ('{end}Z')"
+        connection.execute(f"CREATE TABLE month_{month} PARTITION OF {PARTITIONED} {values}".encode())
+    connection.execute(f"INSERT INTO {PARTITIONED} SELECT * FROM {PLAIN}".encode())
+    connection.execute(f"ALTER TABLE {PARTITIONED} ADD PRIMARY KEY (user_id, as_of, created_at)".encode())
+    connection.execute(f"CREATE INDEX ON {PARTITIONED} (as_of, created_at)".encode())
+
+
+def _measure(connection: psycopg.Connection, table: str) -> dict[str, Any]:
+    names = {"table": table, "last": last_day(MONTHS - 1), "next": last_day(MONTHS)}
+    columns = ", ".join(column.name for column in TABLE.columns[1:])
+    lookups, more = LOOKUPS.format(**names), ONE_MORE_MONTH.format(**names, columns=columns)
+    (rows,) = connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone() or (0,)
+    heap, index = connection.execute(BYTES, {"table": table}).fetchone() or (0, 0)
+    looked_up = min(_seconds(connection, lookups) for _ in range(ROUNDS))
+    pages = _pages(connection, lookups)
+    connection.execute("CHECKPOINT")
+    before = _written(connection)
+    loaded = _seconds(connection, more)
+    return {
+        "bytes a row": round(heap / rows),
+        "of indexes": round(index / rows),
+        "lookups s": round(looked_up, 2),
+        "pages": pages,
+        "one more month s": round(loaded, 2),
+        "log MB": round((_written(connection) - before) / 1e6),
+    }
+
+
+def _seconds(connection: psycopg.Connection, statement: str) -> float:
+    begun = perf_counter()
+    connection.execute(statement.encode())
+    return perf_counter() - begun
+
+
+def _pages(connection: psycopg.Connection, query: str) -> int:
+    plan = connection.execute(f"EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF) {query}".encode()).fetchall()
+    found = re.search(r"shared hit=(\d+)(?: read=(\d+))?", plan[1][0])
+    return sum(int(each or 0) for each in found.groups()) if found else 0
+
+
+def _written(connection: psycopg.Connection) -> float:
+    (position,) = connection.execute("SELECT pg_current_wal_insert_lsn() - '0/0'").fetchone() or (0,)
+    return float(position)
