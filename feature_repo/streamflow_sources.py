@@ -1,7 +1,7 @@
 """The sources of the features: the append-only snapshot tables, with both of their times.
 
-Tables are named without a schema, so that `training.data.snapshots.known_at` can put its own schema first on the search
-path, to read them as they were known at an earlier moment.
+Tables are named without a schema, so that `training.data.snapshots.reading.known_at` can put its own schema first on
+the search path, to read them as they were known at an earlier moment.
 """
 
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource

@@ -12,7 +12,7 @@ from asof.extracts.sources import PostgresQuery
 from scaffold.csv_guess import SAMPLE_ROWS
 from scaffold.draft import FoundTable
 from scaffold.profile import example_of, profile_table
-from training.data.snapshots.copy_query import copy_rows
+from training.data.snapshots.reading.copy_query import copy_rows
 
 QUERY = re.compile(r"\s*(select|with|table|values)\b", re.IGNORECASE)
 ARROW_TYPES = {

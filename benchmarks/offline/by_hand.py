@@ -10,7 +10,7 @@ import pyarrow as arrow
 from psycopg import sql
 
 from asof.settings import Settings
-from training.data.snapshots.copy_query import copy_rows
+from training.data.snapshots.reading.copy_query import copy_rows
 
 QUERY = """
 SELECT l.user_id, months_active, monthly_fee, total_paid, paperless_billing, contract_type,

@@ -93,7 +93,7 @@ def _versions(settings: Settings) -> dict[str, str]:
 
 
 def _chunks(settings: Settings, version: str) -> "Iterator[Chunk]":
-    from training.data.snapshots.known_at import tables_known_at
+    from training.data.snapshots.reading.known_at import tables_known_at
     from training.ranges.plan import ranges_between
     from training.release.registry.versions import model_version
     from training.scoring.reading import read_chunks, read_features

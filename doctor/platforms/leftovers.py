@@ -6,7 +6,7 @@ from pathlib import Path
 from doctor.context import Context
 from doctor.finding import Finding, error, listed, note, warning
 from doctor.platforms.database import read_only
-from training.data.snapshots.known_at import PREFIX
+from training.data.snapshots.reading.known_at import PREFIX
 
 MB = 1_000_000
 MAX_PREFECT_BYTES = 1_000 * MB
@@ -16,8 +16,8 @@ IDLE_MINUTES = 15
 LEAKED = """
 SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE starts_with(tablename, 'feast_entity_df_') ORDER BY 1
 """
-# While its process runs, the advisory lock of a schema's name is held (training/data/snapshots/known_at.py); pg_locks
-# has the 64 bits in two columns.
+# While its process runs, the advisory lock of a schema's name is held (`training.data.snapshots.reading.known_at`);
+# pg_locks has the 64 bits in two columns.
 ABANDONED = """
 SELECT nspname FROM pg_namespace WHERE starts_with(nspname, %s) AND hashtextextended(nspname, 0) NOT IN (
     SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1)

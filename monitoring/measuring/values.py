@@ -19,7 +19,7 @@ from asof.use_case import UseCase
 from monitoring.measuring.census import AnsweringModel
 from monitoring.measuring.periods import window_column, window_ends
 from monitoring.records.figure import VersionWindow
-from training.data.snapshots.copy_query import copy_rows
+from training.data.snapshots.reading.copy_query import copy_rows
 
 # A window's answers come after its moment, or up to 31 days before it where a value was from the future.
 VALUES: LiteralString = """

@@ -24,7 +24,7 @@ from asof.ledger.schema import NOT_HYPOTHETICAL
 from asof.settings import Settings
 from asof.use_case import FromStore, UseCase
 from monitoring.outcomes.labels import microseconds
-from training.data.snapshots.copy_query import copy_rows
+from training.data.snapshots.reading.copy_query import copy_rows
 from training.data.snapshots.tables import Connection
 
 ANSWERS: LiteralString = """

@@ -13,8 +13,8 @@ from psycopg import sql
 from asof.extracts.schema import Column, ExtractSchema
 from asof.settings import Settings
 from training.data.extracts.cell_types import ARROW_TYPES
-from training.data.snapshots.copy_query import copy_rows
 from training.data.snapshots.owned_tables import require_own_tables, table_exists
+from training.data.snapshots.reading.copy_query import copy_rows
 from training.data.snapshots.tables import LOAD_LOCK, Connection
 
 # The newest version of each label that was known.

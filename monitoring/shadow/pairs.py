@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 from asof.ledger.reading.shadow import PAIRS, Span
 from asof.settings import Settings
 from monitoring.outcomes.labels import microseconds
-from training.data.snapshots.copy_query import copy_rows
+from training.data.snapshots.reading.copy_query import copy_rows
 from training.metrics.classification import Floats
 
 SCORED: LiteralString = " AND num_nonnulls(s.score, s.scores) > 0"

@@ -33,7 +33,7 @@ import os, signal, sys
 from pathlib import Path
 if "asof.serving.shadow" in sys.orig_argv:
     from asof.inference import runtime
-    from asof.serving.shadow import watchdog
+    from asof.serving.shadow.limits import watchdog
     watchdog.watched.__wrapped__.__defaults__ = (0.5, 20.0)
     whole = runtime.Onnx.predict
     def predict(self, arrays):

@@ -15,8 +15,8 @@ from training.data.extracts.cell_types import ARROW_TYPES
 from training.data.extracts.deliveries import Delivery, find_deliveries
 from training.data.extracts.extract import read_extract
 from training.data.extracts.known_ids import KnownIds, row_ids
-from training.data.snapshots.copy_query import copy_rows
-from training.data.snapshots.known_at import KnownTables, tables_known_at
+from training.data.snapshots.reading.copy_query import copy_rows
+from training.data.snapshots.reading.known_at import KnownTables, tables_known_at
 from training.inspection.month import Month, month_of
 
 

@@ -16,7 +16,7 @@ from psycopg import sql
 
 from asof.extracts.schema import ExtractSchema
 from asof.features.join_keys import Entity, keys_of_extract
-from training.data.snapshots.known_at import KnownTables
+from training.data.snapshots.reading.known_at import KnownTables
 from training.ranges.query_plan import expected_rows
 
 RANGE_USERS = 100_000

@@ -23,8 +23,8 @@ from asof.inference.policies import RegisteredFeatures, require_same, view_polic
 from asof.inference.stored_columns import DTYPES, StoredColumn, StoredColumns
 from asof.inference.verdicts import Policy
 from asof.settings import Settings
-from training.data.snapshots.copy_query import copy_rows
-from training.data.snapshots.known_at import KnownTables
+from training.data.snapshots.reading.copy_query import copy_rows
+from training.data.snapshots.reading.known_at import KnownTables
 from training.features.datasets.point_in_time import planned_query, read_sources
 from training.features.datasets.point_in_time_sql import JoinStrategy, ViewSource, listed, view_join
 from training.features.datasets.rows_digest import TYPES

@@ -18,8 +18,8 @@ from asof.errors import RangeFailed, ScoringError
 from asof.features.join_keys import keys_of_extract
 from asof.settings import Settings
 from asof.use_case import UseCase
-from training.data.snapshots.known_at import tables_known_at
 from training.data.snapshots.provenance import actor, code_version
+from training.data.snapshots.reading.known_at import tables_known_at
 from training.ranges.plan import RANGE_USERS, Range, cut_points, ranges_between
 from training.ranges.run import each_range
 from training.release.registry.versions import model_version, require_production

@@ -8,7 +8,7 @@ from psycopg import sql
 from asof.errors import ScoringError
 from asof.extracts.schema import ExtractSchema
 from asof.settings import Settings
-from training.data.snapshots.known_at import tables_known_at
+from training.data.snapshots.reading.known_at import tables_known_at
 from training.features.parity.offline_side import newest_moment
 from training.scoring.run import Run
 

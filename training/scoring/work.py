@@ -15,8 +15,8 @@ from asof.inference.served_model import ServedModel, load_verified
 from asof.settings import Settings
 from asof.use_case import UseCase
 from asof.use_cases import load
-from training.data.snapshots.known_at import tables_known_at
-from training.data.snapshots.replicas import again_at_primary
+from training.data.snapshots.reading.known_at import tables_known_at
+from training.data.snapshots.reading.replicas import again_at_primary
 from training.ranges.plan import Range
 from training.ranges.prefetch import prefetch
 from training.release.registry.versions import ModelVersion, model_version, verified_version

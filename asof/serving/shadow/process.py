@@ -11,10 +11,10 @@ from asof.serving.following.model_cache import ModelCache
 from asof.serving.following.steps import TRANSIENT, VersionRefused
 from asof.serving.prediction.memory import settle
 from asof.serving.shadow.challenger import Candidates, Challenger, NoChallenger
+from asof.serving.shadow.limits.watchdog import watched
 from asof.serving.shadow.scorer import Scorer
 from asof.serving.shadow.state import State, Status, read_state, state_file, workers_file, write_state
 from asof.serving.shadow.tail import Tail
-from asof.serving.shadow.watchdog import watched
 from asof.settings import Settings
 from asof.trust.signing_keys import TrustedKeys
 from asof.use_case import UseCase

@@ -16,13 +16,13 @@ from asof.inference.served_model import scored
 from asof.ledger.spool.frames import encode
 from asof.ledger.spool.shadow_frames import CRASHED, FAILED, encode_scores
 from asof.ledger.spool.writer import Describes, Spool
-from asof.serving.shadow.breaker import MAX_BAD
-from asof.serving.shadow.budget import Budget
 from asof.serving.shadow.challenger import Challenger
+from asof.serving.shadow.limits.breaker import MAX_BAD
+from asof.serving.shadow.limits.budget import Budget
+from asof.serving.shadow.limits.watchdog import watched
 from asof.serving.shadow.rows import Rows, columns, sampled
 from asof.serving.shadow.state import Dropped, State, Status
 from asof.serving.shadow.tail import Kept, Tail
-from asof.serving.shadow.watchdog import watched
 from asof.settings import Settings
 
 MAX_FAILED = 0.5

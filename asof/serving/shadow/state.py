@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from asof.files import write_whole
-from asof.serving.shadow.breaker import Breaker
+from asof.serving.shadow.limits.breaker import Breaker
 
 
 class Status(StrEnum):

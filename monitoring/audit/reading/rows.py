@@ -19,8 +19,8 @@ from asof.features.join_keys import JoinKeys
 from monitoring.audit.reading.served import TYPES, Flags, Moments, as_numpy
 from monitoring.outcomes.labels import microseconds
 from training.audit.lineage.values import Materialised
-from training.data.snapshots.copy_query import copy_rows
 from training.data.snapshots.owned_tables import table_exists
+from training.data.snapshots.reading.copy_query import copy_rows
 from training.data.snapshots.tables import SQL_TYPES, Connection
 from training.features.datasets.point_in_time_sql import ViewSource, listed
 

@@ -14,7 +14,7 @@ from asof.ledger.reading.kept_answer import KeptModel
 from asof.ledger.schema import VERDICT_LETTERS
 from monitoring.audit.reading.sample import HASH, Span, Stratum
 from monitoring.outcomes.labels import microseconds
-from training.data.snapshots.copy_query import copy_rows
+from training.data.snapshots.reading.copy_query import copy_rows
 
 if TYPE_CHECKING:
     from psycopg import Connection

@@ -10,7 +10,7 @@ from psycopg import sql
 from asof.features.join_keys import Entity
 from asof.settings import Settings
 from tests.kits.data.history import CHURN, History, moment
-from training.data.snapshots.known_at import KnownTables, tables_known_at
+from training.data.snapshots.reading.known_at import KnownTables, tables_known_at
 from training.features.datasets.point_in_time import in_order
 from training.ranges import plan
 from training.ranges.plan import Range, cut_points, ranges_between

@@ -15,7 +15,7 @@ from asof.inference.verdicts import Policy
 from tests.kits.data.history import History
 from tests.kits.models import scoring as kit
 from tests.kits.models.scoring import AS_OF, CHUNK, CHURN, Kill, Scene, begun, timeless
-from training.data.snapshots.copy_query import copy_rows
+from training.data.snapshots.reading.copy_query import copy_rows
 from training.data.snapshots.snapshot import take_snapshot
 from training.ranges.run import TRIES
 from training.scoring.parquet import MANIFEST

@@ -16,7 +16,7 @@ from asof.model_facts import ModelFacts
 from asof.settings import Settings
 from asof.use_case import FromStore, UseCase
 from training.audit.lineage.loads import Load, Loads
-from training.data.snapshots.known_at import KnownTables, tables_known_at
+from training.data.snapshots.reading.known_at import KnownTables, tables_known_at
 from training.features.datasets.dataset import build_training_set
 from training.features.datasets.point_in_time import read_sources
 from training.features.datasets.point_in_time_sql import JoinStrategy, ViewSource, join, labelled

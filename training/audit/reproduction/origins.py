@@ -10,7 +10,7 @@ from asof.features.entity_key import KeyValue
 from asof.features.join_keys import Entity
 from asof.settings import Settings
 from asof.use_case import FromStore
-from training.data.snapshots.known_at import tables_known_at
+from training.data.snapshots.reading.known_at import tables_known_at
 from training.features.datasets.point_in_time import read_sources
 from training.features.datasets.point_in_time_sql import JoinStrategy, join
 from training.features.datasets.training_set import TrainingSet

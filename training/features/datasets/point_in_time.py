@@ -22,9 +22,9 @@ from asof.features.join_keys import require_keys
 from asof.given_features import Given
 from asof.settings import Settings
 from asof.targets import FALSE_AND_TRUE, Target
-from training.data.snapshots.copy_query import copy_rows
-from training.data.snapshots.known_at import KnownTables, tables_known_at
-from training.data.snapshots.replicas import again_at_primary
+from training.data.snapshots.reading.copy_query import copy_rows
+from training.data.snapshots.reading.known_at import KnownTables, tables_known_at
+from training.data.snapshots.reading.replicas import again_at_primary
 from training.features.datasets.point_in_time_sql import JoinStrategy, ViewSource, columns, join
 from training.features.datasets.rows_digest import TYPES
 from training.features.datasets.training_set import column_types

@@ -15,8 +15,8 @@ from asof.features.feature_store import definition_records
 from asof.features.join_keys import Entity, require_keys
 from asof.settings import Settings
 from asof.use_case import UseCase
-from training.data.snapshots.known_at import tables_known_at
-from training.data.snapshots.replicas import again_at_primary
+from training.data.snapshots.reading.known_at import tables_known_at
+from training.data.snapshots.reading.replicas import again_at_primary
 from training.features.datasets.point_in_time import read_sources
 from training.features.datasets.point_in_time_sql import ViewSource
 from training.features.parity.offline_side import OfflineView, Users, newest_moment

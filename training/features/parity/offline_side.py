@@ -15,7 +15,7 @@ from psycopg import sql
 from asof.extracts.schema import ExtractSchema, Kind
 from asof.features.feature_contract import Feature
 from asof.features.join_keys import SEPARATOR, Entity, JoinKeys, keys_of_extract
-from training.data.snapshots.known_at import KnownTables
+from training.data.snapshots.reading.known_at import KnownTables
 from training.features.datasets.point_in_time_sql import ViewSource, listed
 from training.features.parity.verdicts import StoredValue
 from training.ranges.plan import Range

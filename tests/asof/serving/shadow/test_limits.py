@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asof.serving.shadow.breaker import FIRST_PAUSE, LONGEST_PAUSE, MAX_BAD, Breaker
-from asof.serving.shadow.budget import BURST_SECONDS, MAX_CALL_ROWS, Budget
+from asof.serving.shadow.limits.breaker import FIRST_PAUSE, LONGEST_PAUSE, MAX_BAD, Breaker
+from asof.serving.shadow.limits.budget import BURST_SECONDS, MAX_CALL_ROWS, Budget
 from asof.serving.shadow.rows import Rows, sampled
 
 

@@ -14,8 +14,8 @@ from tests.kits.data.history import CHURN, History, moment
 from tests.kits.machine.replica import Replica
 from tests.kits.models import scoring as kit
 from tests.kits.models.scoring import Scene
-from training.data.snapshots import replicas
-from training.data.snapshots.known_at import KnownTables, tables_known_at
+from training.data.snapshots.reading import replicas
+from training.data.snapshots.reading.known_at import KnownTables, tables_known_at
 from training.features.datasets import point_in_time
 from training.features.datasets.point_in_time import joined_rows
 from training.features.materialisation.materialise import materialise

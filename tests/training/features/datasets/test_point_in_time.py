@@ -18,8 +18,8 @@ from asof.features.feature_store import feature_store, quiet
 from asof.settings import Settings
 from tests.kits.data.history import CHURN, History, moment
 from tests.kits.machine.databases import fresh
-from training.data.snapshots.copy_query import copy_rows
-from training.data.snapshots.known_at import tables_known_at
+from training.data.snapshots.reading.copy_query import copy_rows
+from training.data.snapshots.reading.known_at import tables_known_at
 from training.features.datasets.dataset import build_training_set
 from training.features.datasets.point_in_time import PLANNER_SETTINGS, joined_rows
 from training.features.datasets.point_in_time_sql import JoinStrategy, ViewSource, join

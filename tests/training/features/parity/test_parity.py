@@ -15,7 +15,7 @@ from simulator import simulate
 from tests.kits.data import parity as kit
 from tests.kits.data.history import CHURN, History, moment
 from tests.kits.data.parity import FEATURES, features_with, found
-from training.data.snapshots.known_at import tables_known_at
+from training.data.snapshots.reading.known_at import tables_known_at
 from training.features.datasets.dataset import build_training_set
 from training.features.datasets.point_in_time import read_sources
 from training.features.materialisation.materialise import materialise

@@ -23,8 +23,8 @@ from asof.extracts.sources import PostgresQuery
 from training.data.extracts.cell_types import ARROW_TYPES
 from training.data.extracts.violation import Violation, merged
 from training.data.snapshots.append import Times
-from training.data.snapshots.copy_query import copy_rows
 from training.data.snapshots.queries.servers import Server
+from training.data.snapshots.reading.copy_query import copy_rows
 
 EXACT: Mapping[Kind, frozenset[str]] = {
     Kind.INTEGER: frozenset({"int2", "int4", "int8"}),

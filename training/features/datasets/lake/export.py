@@ -14,9 +14,9 @@ from asof.errors import ConfigurationError, TrainingSetError
 from asof.files import write_whole
 from asof.settings import Settings
 from asof.use_case import UseCase
-from training.data.snapshots.copy_query import copy_rows
 from training.data.snapshots.erased.tombstones import read_tombstones
-from training.data.snapshots.known_at import KnownTables, tables_known_at
+from training.data.snapshots.reading.copy_query import copy_rows
+from training.data.snapshots.reading.known_at import KnownTables, tables_known_at
 from training.features.datasets.lake.layout import (
     AS_OF,
     CREATED,

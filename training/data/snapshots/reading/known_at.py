@@ -14,7 +14,7 @@ from asof.errors import TrainingSetError
 from asof.extracts.schema import ExtractSchema
 from asof.settings import Settings
 from training.data.snapshots.owned_tables import require_own_tables
-from training.data.snapshots.replicas import replica_with
+from training.data.snapshots.reading.replicas import replica_with
 from training.data.snapshots.tables import LOAD_LOCK
 
 PREFIX = "known_at_"

@@ -1,0 +1,1 @@
+"""What a challenger may take of the machine, and when it is not asked any more."""

@@ -1,0 +1,1 @@
+"""The snapshots as they were known at a moment, from the primary or a replica."""
