@@ -78,6 +78,10 @@ def test_of_each_subject_the_newest_window_is_shown_and_of_features_what_is_beyo
     [
         ({"windows": []}, "churn version 1: nothing is wrong; nothing is new."),
         ({"figures": [], "version": None}, "The ledger has no answers of churn yet."),
+        (
+            {"retraining": [{"alert": "1", "outcome": "", "result": {"version": "2", "promoted": True}}]},
+            "churn version 1 was wrong: version 2 was trained and promoted.",
+        ),
         ({"saved": False}, "Figures of churn version 1 as known at 2024-02-29: not saved, as there are newer ones."),
     ],
 )

@@ -65,6 +65,9 @@ def _headline(done: Mapping[str, Any]) -> str:
         return f"Figures of {name} as known at {cell(done['known_at'])}: not saved, as there are newer ones."
     if not done["figures"]:
         return f"The ledger has no answers of {name} yet."
+    results = (each["result"] for each in done["retraining"])
+    if promoted := [each["version"] for each in results if each and each["promoted"]]:
+        return f"{name} was wrong: version {promoted[-1]} was trained and promoted."
     errors = sum(each["severity"] == "error" for each in done["alerts"])
     warnings = len(done["alerts"]) - errors
     parts = [count(errors, "error")] * (errors > 0) + [count(warnings, "warning")] * (warnings > 0)
