@@ -20,7 +20,7 @@ from asof.serving.protocols.infer_request import BINARY, InferRequest, invalid, 
 from asof.serving.protocols.infer_response import TEXTS, InferFormat, item
 from asof.serving.protocols.row_form import RowForm
 from asof.targets import Target
-from asof.targets.tensors import tensors
+from asof.targets.tensors import Tensor, tensors
 
 INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 BINARY_HEADER = b"inference-header-content-length"
@@ -33,8 +33,8 @@ class InferForm:
 
     def __init__(self, model_name: str, form: RowForm, target: Target) -> None:
         self._model_name, self._form = model_name, form
-        self._outputs = tensors(target)
-        self._known = tuple(each.name for each in (*self._outputs, *TEXTS))
+        self._outputs = {each.name: each for each in (*tensors(target), *TEXTS)}
+        self._all = tuple(self._outputs.values())
 
     def check(self, scope: Scope) -> None:
         """Raises ModelNotFound for another model, HTTPException 415 for binary data."""
@@ -47,16 +47,16 @@ class InferForm:
         request = parse(body, InferRequest)
         wanted = self._wanted(request)
         rows = rows_of(request.inputs, self._form)
-        new_format = partial(InferFormat, outputs=self._outputs, wanted=wanted, own_id=request.id)
+        new_format = partial(InferFormat, wanted=wanted, own_id=request.id)
         return Question(rows, new_format, item, partial(_require_version, asked(scope)[1]))
 
-    def _wanted(self, request: InferRequest) -> Sequence[str]:
+    def _wanted(self, request: InferRequest) -> Sequence[Tensor]:
         if not request.outputs:
-            return self._known
+            return self._all
         wanted = dict.fromkeys(each.name for each in request.outputs)
-        if unknown := [name for name in wanted if name not in self._known]:
-            raise invalid("outputs", f"there is no output {unknown[0]!r:.100}, but {', '.join(self._known)}")
-        return list(wanted)
+        if unknown := [name for name in wanted if name not in self._outputs]:
+            raise invalid("outputs", f"there is no output {unknown[0]!r:.100}, but {', '.join(self._outputs)}")
+        return [self._outputs[name] for name in wanted]
 
 
 def asked(scope: Scope) -> tuple[str, str | None]:

@@ -48,49 +48,39 @@ def item(answered: Answered, default: Predictor, occurrence: Occurrence) -> dict
 
 
 class InferFormat:
-    """The response of an inference: `outputs` as tensors, column by column, of the names that are wanted."""
+    """The response of an inference: the `wanted` outputs as tensors, column by column."""
 
     media_type = JSON
 
-    def __init__(
-        self,
-        predictor: Predictor,
-        request_id: str,
-        *,
-        outputs: Sequence[Tensor],
-        wanted: Sequence[str],
-        own_id: str | None,
-    ) -> None:
-        self._predictor, self._request_id, self._own_id = predictor, request_id, own_id
-        every = {each.name: each for each in (*outputs, *TEXTS)}
-        self._wanted = [every[name] for name in wanted]
-        self._scores = [each for each in outputs if each.name in wanted]
-        self._texts = [each for each in TEXTS if each.name in wanted]
-        self._parts: dict[str, list[bytes]] = {name: [] for name in wanted}
-        self._rows = 0
+    def __init__(self, predictor: Predictor, request_id: str, *, wanted: Sequence[Tensor], own_id: str | None) -> None:
+        self._predictor, self._wanted, self._rows = predictor, wanted, 0
+        self._id = request_id if own_id is None else own_id
+        self._parts: list[list[bytes]] = [[] for _ in wanted]
 
     def head(self) -> bytes:
         return b""
 
     def chunk(self, items: Sequence[Item]) -> bytes:
         """Nothing yet: the first tensor has a value of every row."""
-        scores = [each.get("score") for each in items]
-        for tensor in self._scores:
-            missing = [MISSING[tensor.datatype]] * prod(tensor.shape)
-            rows = [missing if score is None else tensor.values(score) for score in scores]
-            self._parts[tensor.name].append(_elements([value for row in rows for value in row]))
-        for tensor in self._texts:
-            self._parts[tensor.name].append(_elements([value for each in items for value in tensor.values(each)]))
+        for tensor, parts in zip(self._wanted, self._parts, strict=True):
+            parts.append(_elements([value for each in items for value in _values(tensor, each)]))
         self._rows += len(items)
         return b""
 
     def tail(self) -> bytes:
         outputs = (
-            _opening(each.name, each.datatype, (self._rows, *each.shape)) + b",".join(self._parts[each.name]) + b"]}"
-            for each in self._wanted
+            _opening(each.name, each.datatype, (self._rows, *each.shape)) + b",".join(parts) + b"]}"
+            for each, parts in zip(self._wanted, self._parts, strict=True)
         )
-        own_id = to_json(self._request_id if self._own_id is None else self._own_id)
+        own_id = to_json(self._id)
         return _model(self._predictor)[:-1] + b',"id":' + own_id + b',"outputs":[' + b",".join(outputs) + b"]}"
+
+
+def _values(tensor: Tensor, row: Item) -> list[Any]:
+    if tensor.name in (EVIDENCE, PROBLEM):
+        return tensor.values(row)
+    score = row.get("score")
+    return [MISSING[tensor.datatype]] * prod(tensor.shape) if score is None else tensor.values(score)
 
 
 def _elements(values: list[Any]) -> bytes:
