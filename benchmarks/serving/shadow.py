@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import sleep
@@ -23,7 +24,7 @@ from asof.settings import Settings
 from asof.use_cases import load
 from benchmarks.offline.stages import train_version
 from benchmarks.serving.ledger import in_turns
-from benchmarks.serving.measuring.driven import closed
+from benchmarks.serving.measuring.driven import closed, opened
 from benchmarks.serving.setup.peer import Peer, Started, started
 from benchmarks.serving.setup.starting import bento
 from benchmarks.serving.setup.world import DEFAULT, World, prepared
@@ -31,6 +32,8 @@ from benchmarks.swaps import mlflow_server
 
 SHARES: Mapping[str, float | None] = {"none": None, "share 0.1": 0.1, "share 1": 1.0}
 CLIENTS, WINDOW, ROUNDS = 8, (0.5, 3.0), 9
+RATE, SECONDS = 500.0, 4.0
+"""Of the open loop: about a sixth of what a worker can answer."""
 USERS = 2_000
 Row = dict[str, Any]
 
@@ -43,10 +46,23 @@ def measure_shadow(settings: Settings, progress: Callable[[str], None]) -> Itera
         os.environ["BENTOML_HOME"] = world.environment()["BENTOML_HOME"]
         challenger = _forest(world)
         with mlflow_server(world.settings) as registry, _services(world, registry, challenger) as services:
-            progress("answers with and without a challenger")
-            results = in_turns(services, ROUNDS, lambda peer, running: _measured(peer, running, world))
-        for name in results:
-            yield _row(name, results)
+            for load, drive in LOADS.items():
+                progress(f"answers with and without a challenger, {load}")
+                measure = partial(_measured, world=world, drive=drive)
+                results = in_turns(services, ROUNDS, measure)
+                yield from (_row(load, name, results) for name in results)
+
+
+def _at_a_rate(peer: Peer, running: Started, world: World) -> Row:
+    result = opened(peer, running, world, [(RATE, SECONDS)])
+    (phase,) = result.pop("phases")
+    return {**result, **phase, "requests_per_second": phase["accepted_per_second"]}
+
+
+LOADS: Mapping[str, Callable[[Peer, Started, World], Row]] = {
+    f"{RATE:g} requests/s": _at_a_rate,
+    f"{CLIENTS} clients": lambda peer, running, world: closed(peer, running, world, CLIENTS, WINDOW),
+}
 
 
 def _forest(world: World) -> str:
@@ -85,9 +101,9 @@ def _shadow(running: Started) -> Row:
     return model["shadow"] or {"scored": 0}
 
 
-def _measured(peer: Peer, running: Started, world: World) -> Row:
+def _measured(peer: Peer, running: Started, world: World, drive: Callable[[Peer, Started, World], Row]) -> Row:
     before, scored = _challenger_seconds(running), _shadow(running)["scored"]
-    result = closed(peer, running, world, CLIENTS, WINDOW)
+    result = drive(peer, running, world)
     spent = _challenger_seconds(running) - before
     thousands = result["requests_with_warm_up"] / 1000
     return {
@@ -105,7 +121,7 @@ def _challenger_seconds(running: Started) -> float:
     return float(sum(each.user + each.system for each in times))
 
 
-def _row(name: str, results: Mapping[str, list[Row]]) -> Row:
+def _row(load: str, name: str, results: Mapping[str, list[Row]]) -> Row:
     def ratio(figure: str) -> float:
         ours, without = (statistics.median(each[figure] for each in results[key]) for key in (name, "none"))
         return float(ours / without)
@@ -114,6 +130,7 @@ def _row(name: str, results: Mapping[str, list[Row]]) -> Row:
     requests, scored = sum(each["requests_with_warm_up"] for each in own), sum(each["scored"] for each in own)
     seconds = sum(each["challenger_s"] for each in own)
     return {
+        "load": load,
         "challenger": name,
         "p50 of none": round(ratio("p50_ms"), 2),
         "p99 of none": round(ratio("p99_ms"), 2),
