@@ -114,7 +114,8 @@ def test_servers_get_no_secret_but_the_addresses_that_a_service_requests() -> No
     secret = {
         f"ASOF_{name.upper()}" for name, each in Settings.model_fields.items() if each.annotation == SecretStr | None
     }
-    assert secret - NOT_FOR_SERVERS == {"ASOF_POSTGRES_URL", "ASOF_REGISTRY_URL", "ASOF_LEDGER_URL"}
+    addresses = {"ASOF_POSTGRES_URL", "ASOF_POSTGRES_READ_URLS", "ASOF_REGISTRY_URL", "ASOF_LEDGER_URL"}
+    assert secret - NOT_FOR_SERVERS == addresses
 
 
 def test_a_service_gets_unset_variables_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ def places(scene: Scene, history: History, tmp_path_factory: pytest.TempPathFact
         "folder": tmp_path_factory.mktemp("made"),
         "version": scene.versions["churn_v2"].version,
         "other": scene.versions["churn_v1"].version,
+        "user": scene.everybody()[0],
     }
 
 
@@ -39,6 +40,8 @@ def places(scene: Scene, history: History, tmp_path_factory: pytest.TempPathFact
         ("ingest churn {folder}", FAILED),
         ("parity churn", SUCCEEDED),
         ("parity churn --as-of 2020-01-31", FAILED),
+        ("lake churn --to {folder}/lake", SUCCEEDED),
+        ("lake churn --to {folder}/lake --known-at 2100-01-01", FAILED),
         ("switch-store churn wide", FAILED),
         ("inspect churn 2024-03-31 --page {folder}/page.html", SUCCEEDED),
         ("inspect churn 2031-01-31", FAILED),
@@ -70,7 +73,7 @@ def places(scene: Scene, history: History, tmp_path_factory: pytest.TempPathFact
         ("ledger find churn", FAILED),
         ("ledger keep --dry-run --to {folder}", FAILED),  # nothing was kept yet
         ("outcomes load churn {folder}/none.csv", FAILED),
-        ("erase churn nobody --dry-run", SUCCEEDED),
+        ("erase churn {user} --dry-run", SUCCEEDED),
         ("databases", FAILED),
         ("doctor nowhere", FAILED),
         ("demo nowhere", FAILED),

@@ -115,17 +115,42 @@ def standby(server: Settings, tmp_path_factory: pytest.TempPathFactory) -> Itera
     version = postgres.status(server).data / "PG_VERSION"
     binaries = find_binaries(int(version.read_text()))
     replica = Replica(cluster, binaries, free_port(27432, "the replica"))
+    slot = f"asof_{os.getpid()}"
     account.make_folder(folder)
     try:
         url = server.database().render_as_string(hide_password=False)
-        words = ("-d", url, "-D", cluster.data, "-R", "-X", "stream", "--checkpoint", "fast", "--no-sync")
+        # With a slot the primary keeps its log for a replica that was killed, however much others write meanwhile.
+        words = (
+            "-d",
+            url,
+            "-D",
+            cluster.data,
+            "-R",
+            "-C",
+            "-S",
+            slot,
+            "-X",
+            "stream",
+            "--checkpoint",
+            "fast",
+            "--no-sync",
+        )
         done = account.run(binaries.folder / "pg_basebackup", *words)
         assert done.returncode == 0, done.stderr
         replica.start()
         yield replica
     finally:
         cluster.stop("immediate")
+        _drop_slot(server, slot)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _drop_slot(primary: Settings, slot: str) -> None:
+    """Ends what still sends to the replica, so that the log is not kept for ever."""
+    with psycopg.connect(primary.conninfo(), autocommit=True) as connection:
+        slots = "FROM pg_replication_slots WHERE slot_name = %s"
+        connection.execute(f"SELECT pg_terminate_backend(active_pid, 10000) {slots} AND active".encode(), (slot,))
+        connection.execute(f"SELECT pg_drop_replication_slot(slot_name) {slots}".encode(), (slot,))
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from asof.features.feature_contract import FeatureContract
 from asof.settings import Settings
 from asof.use_case import FromRequest, FromStore, UseCase
 from training.features.datasets.lake.layout import Lake, folder_of, usable_lake
-from training.features.datasets.lake.rows import lake_rows
 from training.features.datasets.point_in_time import JoinedRows, joined_rows, newest_labelled_month
 from training.features.datasets.rows_digest import rows_digest
 from training.features.datasets.training_set import TrainingSet, canonical_frame, column_types, frame_of, table_of
@@ -98,6 +97,8 @@ def _joined(
     feature_service: str,
 ) -> JoinedRows:
     if lake and settings.lake:
+        from training.features.datasets.lake.rows import lake_rows  # pyarrow.dataset loads pandas
+
         folder = folder_of(settings.lake, use_case)
         return lake_rows(settings, use_case, lake, folder, as_of, feature_service=feature_service)
     return joined_rows(
