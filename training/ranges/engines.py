@@ -12,13 +12,9 @@ from typing import Protocol, TypeVar
 
 from asof.settings import Settings
 from training.ranges.plan import Range
-from training.ranges.worker import Task, Work, place_of
+from training.ranges.worker import Task, Work, WorkerLost, place_of
 
 Result = TypeVar("Result")
-
-
-class WorkerLost(Exception):
-    """The process or the node of a worker ended in the middle of a range."""
 
 
 class Engine(Protocol):

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from asof.errors import ConfigurationError
 from asof.settings import Settings
-from training.ranges.engines import WorkerLost
 from training.ranges.plan import Range
-from training.ranges.worker import Place, Task, Work, place_of
+from training.ranges.worker import Place, Task, Work, WorkerLost, place_of
 
 if TYPE_CHECKING:
     from ray import ObjectRef

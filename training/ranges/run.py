@@ -8,9 +8,9 @@ import psycopg
 
 from asof.errors import RangeFailed
 from asof.settings import Settings
-from training.ranges.engines import Engine, WorkerLost, open_engine
+from training.ranges.engines import Engine, open_engine
 from training.ranges.plan import Range
-from training.ranges.worker import Work
+from training.ranges.worker import Work, WorkerLost
 
 Result = TypeVar("Result")
 

@@ -27,6 +27,10 @@ SELECT system_identifier, (SELECT oid FROM pg_database WHERE datname = current_d
 """The same for a server and its streaming replicas."""
 
 
+class WorkerLost(Exception):
+    """The process or the node of a worker ended in the middle of a range."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Where work is done: a digest of the code, the commit that it calls itself, the libraries, and the database."""

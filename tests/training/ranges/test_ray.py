@@ -13,9 +13,9 @@ from asof.settings import Settings
 from tests.kits.models.ranges import AS_OF, CHURN, SCORES, SOURCE, Crowd, entities, lost_in_the_middle, make_crowd
 from training.features.datasets import point_in_time
 from training.features.datasets.dataset import build_training_set
-from training.ranges.engines import WorkerLost
 from training.ranges.plan import cut_points
 from training.ranges.ray_cluster import Ray
+from training.ranges.worker import WorkerLost
 from training.scoring import postgres
 
 pytestmark = [pytest.mark.soak, pytest.mark.filterwarnings("ignore")]
