@@ -26,8 +26,8 @@ def _environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    own = {"moment": moment, "number": number, "told": told, "value": value, "age": age, "ticked": ticked}
-    environment.filters |= own
+    filters = (moment, number, answer_member, value, age, ticked)
+    environment.filters |= {each.__name__: each for each in filters}
     return environment
 
 
@@ -45,7 +45,7 @@ def number(figure: float | None) -> str:
     return f"{figure:.4f}" if 1e-3 <= abs(figure) < 10 else f"{figure:,.4g}"
 
 
-def told(member: Any) -> str:
+def answer_member(member: Any) -> str:
     """A member of an answer: numbers as `number`, objects by their members."""
     match member:
         case bool():
@@ -53,7 +53,7 @@ def told(member: Any) -> str:
         case int() | float():
             return number(member)
         case dict():
-            return ", ".join(f"{name} {told(each)}" for name, each in member.items())
+            return ", ".join(f"{name} {answer_member(each)}" for name, each in member.items())
         case _:
             return str(member)
 
