@@ -87,8 +87,8 @@ def superseded(alerts: Iterable[Alert], live: str | None) -> Iterator[Closed]:
 def _by_rule(rule: Rule, situation: Situation) -> Iterator[Change]:
     for version in situation.versions:
         own = [each for each in situation.alerts if (each.rule, each.version) == (rule.name, version)]
-        told = max((each.newest[0] for each in own), default=None)
-        decisive = rule.decisive([each for each in situation.figures if each.version == version], told)
+        reported = max((each.newest[0] for each in own), default=None)
+        decisive = rule.decisive([each for each in situation.figures if each.version == version], reported)
         if decisive is None:
             continue
         as_of, alarms = decisive

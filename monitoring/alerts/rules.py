@@ -24,8 +24,8 @@ class Rule:
     """A rule on the figures of one version.
 
     `metrics`: those that it looks at (empty: all of its subject). `sentence` takes the figures that are alarms, the
-    greatest first. `error_from`: where a warning becomes an error. `tells_older`: an alarm of an older window counts,
-    too, until an alert has told of it.
+    greatest first. `error_from`: where a warning becomes an error. `reports_older`: an alarm of an older window counts,
+    too, until an alert has reported it.
     """
 
     name: str
@@ -36,25 +36,25 @@ class Rule:
     metrics: tuple[str, ...] = ()
     retrains: bool = False
     error_from: float | None = None
-    tells_older: bool = False
+    reports_older: bool = False
 
     def sees(self, figure: Figure) -> bool:
         """Whether the rule decides on this figure, and there is something to decide on."""
         named = not self.metrics or figure.metric in self.metrics
         return figure.subject == self.subject and named and figure.verdict != Verdict.TOO_FEW
 
-    def decisive(self, figures: Sequence[Figure], told: datetime | None) -> tuple[datetime, list[Figure]] | None:
+    def decisive(self, figures: Sequence[Figure], reported: datetime | None) -> tuple[datetime, list[Figure]] | None:
         """The window to decide on, and its figures of this rule that are alarms, the greatest first.
 
-        It is the newest with figures of this rule. `told` is the newest window that an alert has told of.
+        It is the newest with figures of this rule. `reported` is the newest window that an alert has reported.
         """
         seen = [each for each in figures if self.sees(each)]
         if not seen:
             return None
         as_of = max(each.as_of for each in seen)
         alarms = [each for each in seen if each.verdict == Verdict.ALARM]
-        if self.tells_older:
-            as_of = max((each.as_of for each in alarms if told is None or each.as_of > told), default=as_of)
+        if self.reports_older:
+            as_of = max((each.as_of for each in alarms if reported is None or each.as_of > reported), default=as_of)
         own = [each for each in alarms if each.as_of == as_of]
         return as_of, sorted(own, key=lambda each: (-abs(each.value or 0.0), each.about))
 
@@ -84,7 +84,7 @@ def rules_for(use_case: UseCase) -> tuple[Rule, ...]:
             Severity.ERROR,
             lambda alarms: f"Served values are not what they must be: {_named(alarms, _share)}.",
             f"`python -m flows audit {name}` names the first of each kind with its origin.",
-            tells_older=True,  # an audit may come when a newer window has its first answers
+            reports_older=True,  # an audit may come when a newer window has its first answers
         ),
         Rule(
             "calibration",

@@ -93,7 +93,7 @@ class ReplicaWatch:
         if before and before.timeline != state.timeline:  # its positions may go back
             self._seen.clear()
         if not self._seen:
-            self._seen.append((-math.inf, state.position))  # nobody knows how long ago it was written
+            self._seen.append((-math.inf, state.position))  # when it was written is unknown
         elif state.position != self._seen[-1][1]:
             self._seen.append((self._now(), state.position))
 
