@@ -33,11 +33,12 @@ QUIET = {
 EXPRESSIONS = {
     rule["alert"]: rule["expr"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]
 }
+EXPORTER_UP = "asof_monitor_database_up == 1"
 
 
 @pytest.fixture(scope="module")
 def prometheus(stack: Stack, built: dict[str, Future[None]]) -> Iterator[httpx.Client]:
-    """Its API, once it has scraped the service twice after requests of every kind."""
+    """Its API, once it has scraped the service twice after requests of every kind, and the exporter."""
     for image in ("FLOWS_IMAGE", "PROMETHEUS_IMAGE"):
         built[image].result()
     stack.compose("--profile", "monitoring", "up", "-d", "--no-deps", "exporter", "prometheus")
@@ -47,6 +48,9 @@ def prometheus(stack: Stack, built: dict[str, Future[None]]) -> Iterator[httpx.C
         time.sleep(1)
     with httpx.Client(base_url=f"{stack.address('PROMETHEUS_PORT')}/api/v1", timeout=30) as client:
         until(lambda: _is_up(client), "Prometheus scrapes the service")
+        until(
+            lambda: _found(client, EXPORTER_UP), "Prometheus has read the exporter", within=120
+        )  # it does so each minute
         yield client
 
 
@@ -101,8 +105,7 @@ def test_rules_and_panels_name_only_metrics_that_the_service_and_the_exporter_ha
 
 
 def test_the_exporter_reads_the_tables_of_monitoring_as_its_own_role(stack: Stack, prometheus: httpx.Client) -> None:
-    read = "asof_monitor_database_up == 1"
-    until(lambda: _found(prometheus, read), "Prometheus has read the exporter", within=120)  # it does so each minute
+    assert _found(prometheus, EXPORTER_UP)
     assert "asof_monitoring:" in " ".join(stack.inspect("exporter")["Config"]["Env"])
     assert not any(stack.inspect("exporter")["NetworkSettings"]["Ports"].values())
 
