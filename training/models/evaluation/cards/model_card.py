@@ -29,7 +29,7 @@ def model_card(
 
     own = files(f"asof.use_cases.{trained.facts.use_case}") / MODEL_CARD  # purpose and limits
     template = Environment(
-        loader=PackageLoader("training.models.evaluation", "."),
+        loader=PackageLoader("training.models.evaluation.cards", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 
 from asof.errors import ConfigurationError, FeatureContractMismatch
-from asof.features.feast_messages import feast_messages
+from asof.features.feast.messages import feast_messages
 from asof.features.feature_contract import Feature, FeatureContract
 from asof.features.feature_definition import definition_of
 from asof.features.feature_support import NO_ENTITY, unsupported
