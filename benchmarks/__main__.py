@@ -267,7 +267,7 @@ PARTS: dict[str, tuple[str, Callable[[Run], Iterator[Row]]]] = {
     "training-sets": ("A training set of twelve months and five views, beside the join by hand", _training_sets),
     "sources": ("A live table of ten columns, beside a bare COPY to COPY", _sources),
     "scoring": ("Every user scored, beside the bare model on an array in memory", _scoring),
-    "partitions": ("A snapshot table of 24 months, as it is and by month", _partitions),
+    "partitions": ("A snapshot table of 24 months, by month and as one table", _partitions),
     "ranges": ("Ten ranges scored by each engine with one worker", _ranges),
     "terminal": ("The commands that people type, beside `feast --help`", _terminal),
     "gate": ("Promotions of models that are no better, and of better ones, by target and held-out rows", _gate),

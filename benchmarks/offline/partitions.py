@@ -1,7 +1,8 @@
-"""A snapshot table of 24 months as it is, beside the same rows in a partition for each month."""
+"""A snapshot table of 24 months, a partition for each, beside the same rows in one table."""
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, time
 from time import perf_counter
 from typing import Any
 
@@ -10,12 +11,13 @@ import psycopg
 from asof.settings import Settings
 from asof.use_cases import load
 from benchmarks.offline.history import fill, last_day
+from training.data.snapshots.months.schema import require_month
 from training.data.snapshots.tables import prepare_tables
 
 MONTHS, ROUNDS = 24, 3
 EXTRACT = load("churn").extract
 TABLE = next(table for table in EXTRACT.tables if table.name == "usage_agg_30d")
-PLAIN, PARTITIONED = TABLE.name, "by_month"
+PARTITIONED, PLAIN = TABLE.name, "as_one_table"
 
 # As `training.features.datasets` joins one view, of the users of the last month.
 PLANNING = {"enable_seqscan": "off", "enable_bitmapscan": "off", "jit": "off", "max_parallel_workers_per_gather": "0"}
@@ -36,21 +38,14 @@ def measure_partitions(settings: Settings, users: int) -> Iterator[dict[str, Any
     prepare_tables(settings, EXTRACT)
     with psycopg.connect(settings.conninfo(**PLANNING), autocommit=True) as connection:
         fill(connection, TABLE, users=users, months=MONTHS)
-        _partition(connection)
+        require_month(connection, PARTITIONED, datetime.combine(last_day(MONTHS), time(), UTC))
+        connection.execute(f"CREATE TABLE {PLAIN} (LIKE {PARTITIONED} INCLUDING ALL)".encode())
+        connection.execute(
+            f"INSERT INTO {PLAIN} SELECT * FROM {PARTITIONED} ORDER BY as_of, created_at, user_id".encode()
+        )
         for table in (PLAIN, PARTITIONED):
             connection.execute(f"VACUUM ANALYZE {table}".encode())
             yield {"users": users, "table": table, **_measure(connection, table)}
-
-
-def _partition(connection: psycopg.Connection) -> None:
-    connection.execute(f"CREATE TABLE {PARTITIONED} (LIKE {PLAIN}) PARTITION BY RANGE (as_of)".encode())
-    for month in range(MONTHS + 1):
-        begin, end = (last_day(each).replace(day=1) for each in (month, month + 1))
-        values = f"FOR VALUES FROM ('{begin}Z') TO ('{end}Z')"
-        connection.execute(f"CREATE TABLE month_{month} PARTITION OF {PARTITIONED} {values}".encode())
-    connection.execute(f"INSERT INTO {PARTITIONED} SELECT * FROM {PLAIN}".encode())
-    connection.execute(f"ALTER TABLE {PARTITIONED} ADD PRIMARY KEY (user_id, as_of, created_at)".encode())
-    connection.execute(f"CREATE INDEX ON {PARTITIONED} (as_of, created_at)".encode())
 
 
 def _measure(connection: psycopg.Connection, table: str) -> dict[str, Any]:
