@@ -45,7 +45,7 @@ class FittedSteps:
 @contextmanager
 def shared_steps(estimator: Any) -> Iterator[None]:
     """In the block, the candidates of a search share the fitted steps of its pipeline, if it has no `memory` yet."""
-    pipeline = getattr(estimator, "estimator", None)
+    pipeline: Any = getattr(estimator, "estimator", None)
     if not hasattr(pipeline, "steps") or pipeline.memory is not None:
         yield
         return
