@@ -40,7 +40,7 @@ def main(version: Version = False) -> None: ...
 
 
 def run() -> None:
-    """Runs the command of the command line, or completes it for the shell function in docs/operations.md."""
+    """Runs the command of the command line, or completes it for the shell function in docs/operations/operations.md."""
     if COMPLETION in os.environ:
         from typer.completion import get_completion_inspect_parameters
 

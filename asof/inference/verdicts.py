@@ -77,7 +77,11 @@ def all_present(row: StoredRow, policies: Iterable[Policy], now: datetime) -> bo
     """Whether all verdicts are PRESENT, without making JudgedFeatures. `policies` are in the features' order."""
     if None in row.values or inf in row.values or -inf in row.values:
         return False
-    for moment, policy in zip(row.moments, policies, strict=True):
+    timely = None
+    for moment_and_policy in zip(row.moments, policies, strict=True):
+        if moment_and_policy == timely:  # mostly that of the feature before
+            continue
+        moment, policy = timely = moment_and_policy
         if moment is None or moment > now or (policy.max_age is not None and now - moment > policy.max_age):
             return False
     return True

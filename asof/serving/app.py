@@ -27,10 +27,11 @@ from asof.errors import AsOfError, ConfigurationError
 from asof.serving.access.guard import AccessGuard
 from asof.serving.api.client_routes import client_routes
 from asof.serving.api.load_shedding import LoadShedding
-from asof.serving.api.metric_paths import EndpointToPath, PathToEndpoint
+from asof.serving.api.metric_paths import TrafficMetrics
 from asof.serving.api.predict import FastLane
 from asof.serving.api.routes import BATCH, OUTCOMES, PREDICT, create_app
 from asof.serving.http.boundary import Boundary, Readiness
+from asof.serving.http.one_write import join_writes
 from asof.serving.http.openapi import document
 from asof.serving.logs.access_log import AccessLog
 from asof.serving.logs.json_log import configure_logging
@@ -54,7 +55,7 @@ START_TIMEOUT = 5.0
 
 
 class AsOfService(bentoml.Service[Any]):  # type: ignore[misc]
-    """BentoML's service with our layers around its own, except for its metrics.
+    """BentoML's service with our layers around its application, and its metrics around them.
 
     BentoML would put added middleware behind its spans, its log and its timeout.
     """
@@ -64,18 +65,20 @@ class AsOfService(bentoml.Service[Any]):  # type: ignore[misc]
         app = super().to_asgi(is_main)
         app.router.redirect_slashes = False  # it would redirect to the Host that the caller names, and to http
         layers = {layer.cls: layer for layer in app.user_middleware}
-        ours = [layers.pop(Boundary), layers.pop(FastLane)]
-        if BentoMLContainer.tracing.sample_rate.get():
-            ours.pop()
+        boundary, lane = layers.pop(Boundary), layers.pop(FastLane)
         theirs, first_span = list(layers.values()), list(layers).index(OpenTelemetryMiddleware)
-        metrics = [Middleware(PathToEndpoint), *theirs[:first_span], Middleware(EndpointToPath)]
         ((mounted, _, _),) = self.mount_apps
-        app.user_middleware = [*metrics, *ours, *theirs[first_span:], Middleware(Readiness, state=mounted.state)]
+        app.user_middleware = [*theirs[first_span:], Middleware(Readiness, state=mounted.state)]
         for route in app.router.routes:
             if getattr(route, "app", None) is mounted:  # Starlette's mounts do not match a line break in a path
                 route.path_regex = re.compile(route.path_regex.pattern, re.DOTALL)
-        shedding = LoadShedding(app, path=PREDICT, state=mounted.state)
-        return mounted.state.guard.wrap(shedding, ours[0].kwargs["access_log"])
+        whole = app if BentoMLContainer.tracing.sample_rate.get() else lane.cls(app, **lane.kwargs)
+        served = boundary.cls(whole, **boundary.kwargs)
+        for metrics in theirs[:first_span]:
+            served = TrafficMetrics(served, bentoml=metrics.cls(app, **metrics.kwargs), labels=_labels())
+        join_writes()
+        shedding = LoadShedding(served, path=PREDICT, state=mounted.state)
+        return mounted.state.guard.wrap(shedding, boundary.kwargs["access_log"])
 
     def schema(self) -> dict[str, Any]:
         """The content of /schema.json, of which BentoML's clients make their methods."""
@@ -198,6 +201,16 @@ def _lane(app: "FastAPI", protocols: Lane | None) -> Lane:
         OUTCOMES: state.post_outcomes,
     }
     return (lambda path: own.get(path) or protocols(path)) if protocols else own.get
+
+
+def _labels() -> Mapping[str, str]:
+    """The labels of this service in BentoML's metrics."""
+    context = bentoml.server_context
+    return {
+        "service_name": context.bento_name,
+        "service_version": context.bento_version,
+        "runner_name": context.service_name,
+    }
 
 
 def _settings(arguments: Arguments) -> Settings:

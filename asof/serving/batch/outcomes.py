@@ -11,7 +11,7 @@ from asof.inference.served_model import scored
 from asof.ledger.answers import ReadColumns
 from asof.serving.features.inputs import Evidence, ModelInputs
 from asof.serving.http.problems import BY_STATUS, INTERNAL_ERROR, Occurrence, Problem, describe, problem
-from asof.serving.prediction.predictor import Prediction, Predictor, identity
+from asof.serving.prediction.predictor import Prediction, Predictor
 from asof.targets import Prediction as ModelPrediction
 
 Outcome = Prediction | Exception
@@ -68,7 +68,7 @@ def item(answered: Answered, default: Predictor, occurrence: Occurrence) -> dict
         return problem_item(outcome, occurrence)
     members = outcome.answer.model_dump()
     if answered.predictor is not default:
-        members["model"] = identity(answered.predictor.model, answered.predictor.lineage)
+        members["model"] = answered.predictor.identity
     return {**members, **outcome.evidence}
 
 

@@ -88,6 +88,7 @@ class Predictor:
         self.use_case, self.model, self.lineage, self.worker = worker.use_case, model, lineage, worker
         self.features = features or self._feature_source()
         self._trained = TrainingRanges(replace(model.facts, contract=model.facts.contract.stored))
+        self.identity = identity(model, lineage)
         self.encoder = Encoder(record_of(self.use_case, lineage, model.facts))
         self._batcher: Batcher[_Job, Prediction] = Batcher(self._predict)
         self._in_flight = 0
