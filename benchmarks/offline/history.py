@@ -92,7 +92,8 @@ def fill(connection: psycopg.Connection, table: RawTable, *, users: int, months:
             require_month(connection, table.name, datetime.combine(last_day(month), time(), UTC))
             connection.execute(_insert(table, users, month))
         for _, definition, key, constraint in indexes:
-            add = f"ALTER TABLE {table.name} ADD CONSTRAINT {constraint} {key}" if constraint else definition
+            index = definition.replace(" ON ONLY ", " ON ")  # as PostgreSQL shows that of a partitioned table
+            add = f"ALTER TABLE {table.name} ADD CONSTRAINT {constraint} {key}" if constraint else index
             connection.execute(add)
 
 

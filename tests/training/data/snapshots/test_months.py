@@ -1,5 +1,6 @@
 """Snapshot tables by month: what a partition is, how a table of an older version becomes one, and who may read it."""
 
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +10,9 @@ import pytest
 
 from asof.settings import Settings
 from asof.use_cases.churn.raw_schema import EXTRACT
+from local.embedded_postgres.binaries import find_binaries
 from tests.kits.data.extracts import TABLES, contents, extract_files, fetch, unpartitioned, write
+from tests.kits.machine.databases import fresh
 from training.data.snapshots.snapshot import take_snapshot
 from training.data.snapshots.tables import prepare_tables
 
@@ -66,6 +69,24 @@ def test_tables_of_an_older_version_are_partitioned_once_with_all_their_rows(
     assert parts(database) == ["users_2024_03", "users_before_2024_03"]
     with pytest.raises(psycopg.errors.RaiseException, match="is append-only"):
         fetch(database, "DELETE FROM users")
+
+
+def test_a_restored_backup_has_every_month_and_takes_the_next(
+    database: Settings, server: Settings, tmp_path: Path
+) -> None:
+    ((version,),) = fetch(database, "SELECT current_setting('server_version_num')::int / 10000")
+    binaries, dump = find_binaries(version), tmp_path / "asof.dump"
+    with fresh(server, tmp_path / "home") as restored:
+        for words in (
+            ["pg_dump", "-Fc", "-f", str(dump), database.conninfo()],
+            ["pg_restore", "-d", restored.conninfo(), str(dump)],
+        ):
+            subprocess.run([str(binaries.folder / words[0]), *words[1:]], check=True)
+        assert (parts(restored), contents(restored)) == (parts(database), contents(database))
+        take_snapshot(restored, EXTRACT, write(tmp_path / "march", extract_files(month=2)), as_of=MARCH)
+        assert parts(restored) == ["users_2024_01", "users_2024_02", "users_2024_03"]
+        with pytest.raises(psycopg.errors.RaiseException, match="is append-only"):
+            fetch(restored, "DELETE FROM months.users_2024_01")
 
 
 def test_a_table_that_a_view_reads_is_left_and_named(database: Settings, caplog: pytest.LogCaptureFixture) -> None:

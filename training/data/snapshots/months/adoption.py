@@ -61,6 +61,8 @@ def adopt_table(connection: Connection, table: str) -> None:
             _adopt(connection, table, whole)
     except psycopg.errors.LockNotAvailable:
         log.warning("%s is not partitioned by month yet: others read it; the next command tries again", table)
+    except psycopg.errors.InsufficientPrivilege as refusal:
+        log.warning("%s is not partitioned by month: %s", table, refusal.diag.message_primary)
 
 
 def _adopt(connection: Connection, table: str, whole: str) -> None:
