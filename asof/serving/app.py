@@ -26,6 +26,7 @@ from asof import use_cases
 from asof.errors import AsOfError, ConfigurationError
 from asof.serving.access.guard import AccessGuard
 from asof.serving.api.client_routes import client_routes
+from asof.serving.api.early_refusal import shed_early
 from asof.serving.api.load_shedding import LoadShedding
 from asof.serving.api.metric_paths import EndpointToPath, PathToEndpoint
 from asof.serving.api.predict import FastLane
@@ -75,7 +76,10 @@ class AsOfService(bentoml.Service[Any]):  # type: ignore[misc]
             if getattr(route, "app", None) is mounted:  # Starlette's mounts do not match a line break in a path
                 route.path_regex = re.compile(route.path_regex.pattern, re.DOTALL)
         shedding = LoadShedding(app, path=PREDICT, state=mounted.state)
-        return mounted.state.guard.wrap(shedding, ours[0].kwargs["access_log"])
+        guarded = mounted.state.guard.wrap(shedding, ours[0].kwargs["access_log"])
+        if guarded is shedding:  # no keys to check first
+            shed_early(shedding)
+        return guarded
 
     def schema(self) -> dict[str, Any]:
         """The content of /schema.json, of which BentoML's clients make their methods."""
