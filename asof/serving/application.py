@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
 from asof.serving.access.guard import AccessGuard
+from asof.serving.api.early_refusal import shed_early
 from asof.serving.api.load_shedding import LoadShedding
 from asof.serving.api.metric_paths import TrafficMetrics
 from asof.serving.api.predict import FastLane
@@ -57,7 +58,10 @@ def with_layers(app: Any, mounted: FastAPI, *, labels: Mapping[str, str], traced
         served = TrafficMetrics(served, bentoml=metrics.cls(app, **metrics.kwargs), labels=labels)
     join_writes()
     shedding = LoadShedding(served, path=PREDICT, state=mounted.state)
-    return mounted.state.guard.wrap(shedding, mounted.state.access_log)
+    guarded = mounted.state.guard.wrap(shedding, mounted.state.access_log)
+    if guarded is shedding:  # no keys to check first
+        shed_early(shedding)
+    return guarded
 
 
 def _lane(app: FastAPI, protocols: Lane | None) -> Lane:
