@@ -60,8 +60,9 @@ class AsOfService(bentoml.Service[Any]):  # type: ignore[misc]
         """The application. It has no fast lane where BentoML's `tracing.sample_rate` selects requests to trace."""
         from asof.serving.application import with_layers
 
-        mounted, traced = self.application, bool(BentoMLContainer.tracing.sample_rate.get())
-        return with_layers(super().to_asgi(is_main), mounted, labels=_labels(), traced=traced)
+        mounted, theirs = self.application, super().to_asgi(is_main)
+        traced = bool(BentoMLContainer.tracing.sample_rate.get())  # the service's, once its application is made
+        return with_layers(theirs, mounted, labels=_labels(), traced=traced)
 
     def schema(self) -> dict[str, Any]:
         """The content of /schema.json, of which BentoML's clients make their methods."""
