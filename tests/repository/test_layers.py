@@ -27,7 +27,7 @@ class Layers:
 
 app = FastAPI()
 app.state.guard = AccessGuard(Settings(_env_file=None, api_keys=Path(sys.argv[1]) if sys.argv[1:] else None))
-app.state.access_log, app.state.lane = AccessLog(on=False), {"/predict": app}.get
+app.state.lane, app.state.access_log = {"/predict": app}.get, AccessLog(on=False)
 Layers.create = lambda: app
 outermost = around = Layers.to_asgi()
 names = [type(outermost).__name__]
