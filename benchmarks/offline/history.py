@@ -4,7 +4,7 @@ The tables are those that `training.data.snapshots.tables` makes, with their key
 monthly loads, the rows of a month lie together, in the order of their keys; one user in fifty is corrected a day later.
 """
 
-from datetime import date
+from datetime import UTC, date, datetime, time
 
 import psycopg
 from psycopg import sql
@@ -12,6 +12,7 @@ from psycopg import sql
 from asof.extracts.schema import RawTable
 from asof.settings import Settings
 from asof.use_cases import load
+from training.data.snapshots.months.schema import require_month
 from training.data.snapshots.tables import prepare_tables
 
 FIRST = date(2023, 1, 31)
@@ -88,9 +89,11 @@ def fill(connection: psycopg.Connection, table: RawTable, *, users: int, months:
             drop = f"ALTER TABLE {table.name} DROP CONSTRAINT {constraint}" if constraint else f"DROP INDEX {index}"
             connection.execute(drop)
         for month in range(months):
+            require_month(connection, table.name, datetime.combine(last_day(month), time(), UTC))
             connection.execute(_insert(table, users, month))
         for _, definition, key, constraint in indexes:
-            add = f"ALTER TABLE {table.name} ADD CONSTRAINT {constraint} {key}" if constraint else definition
+            index = definition.replace(" ON ONLY ", " ON ")  # as PostgreSQL shows that of a partitioned table
+            add = f"ALTER TABLE {table.name} ADD CONSTRAINT {constraint} {key}" if constraint else index
             connection.execute(add)
 
 
