@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from math import inf, isinf
-from typing import Any
+from typing import Any, NamedTuple
 
 from asof.errors import EntityNotFound, MissingFeatures, StaleFeatures
 from asof.features.feature_contract import Feature
@@ -44,8 +44,7 @@ class Policy:
     refuses: bool
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRow:
+class StoredRow(NamedTuple):
     """One entity in the online store: value (None: a null) and moment of each feature.
 
     A moment is None where the view has no row of the entity, or the row lacks the feature.

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from time import monotonic
 from typing import Any, NamedTuple
@@ -37,8 +37,7 @@ Row = Mapping[str, Any]
 FeatureSource = StoreInput | RequestInput
 
 
-@dataclass(frozen=True)
-class Prediction:
+class Prediction(NamedTuple):
     """The use case's answer, the further members on the features behind it, and the model's prediction.
 
     `kept`: how the ledger keeps a single answer; those of a batch are kept later.
