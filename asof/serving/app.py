@@ -5,37 +5,20 @@ BentoML reads a service class's annotations at run time: no `from __future__ imp
 
 import asyncio
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bentoml
 from bentoml._internal.configuration.containers import BentoMLContainer
-from bentoml._internal.service.openapi.specification import OpenAPISpecification
-from bentoml._internal.utils.cattr import bentoml_cattr
-from fastapi import FastAPI
-from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from pydantic import BaseModel, Field
-from starlette.middleware import Middleware
-from starlette.types import ASGIApp
 
 from asof import use_cases
 from asof.errors import AsOfError, ConfigurationError
 from asof.serving.access.guard import AccessGuard
-from asof.serving.api.client_routes import client_routes
-from asof.serving.api.early_refusal import shed_early
-from asof.serving.api.load_shedding import LoadShedding
-from asof.serving.api.metric_paths import EndpointToPath, PathToEndpoint
-from asof.serving.api.predict import FastLane
-from asof.serving.api.routes import BATCH, OUTCOMES, PREDICT, create_app
-from asof.serving.http.boundary import Boundary, Readiness
-from asof.serving.http.openapi import document
-from asof.serving.logs.access_log import AccessLog
 from asof.serving.logs.json_log import configure_logging
-from asof.serving.protocols.routes import Lane, add_protocols
 from asof.settings import Settings, log_format
 from asof.trust.signing_keys import trusted_keys
 from asof.use_case import FromStore, UseCase
@@ -55,44 +38,50 @@ START_TIMEOUT = 5.0
 
 
 class AsOfService(bentoml.Service[Any]):  # type: ignore[misc]
-    """BentoML's service with our layers around its own, except for its metrics.
+    """BentoML's service with our layers around its application, and its metrics around them.
 
     BentoML would put added middleware behind its spans, its log and its timeout.
     """
 
+    create: Callable[[], "FastAPI"]
+
+    @cached_property
+    def application(self) -> "FastAPI":
+        """Made when it is needed: the process that starts the workers, and imports this too, needs none."""
+        from asof.serving.application import middleware_of
+
+        app = self.create()
+        self.mount_asgi_app(app)
+        for layer in middleware_of(app):
+            self.add_asgi_middleware(layer.cls, **layer.kwargs)
+        return app
+
     def to_asgi(self, is_main: bool = True) -> Any:
         """The application. It has no fast lane where BentoML's `tracing.sample_rate` selects requests to trace."""
-        app = super().to_asgi(is_main)
-        app.router.redirect_slashes = False  # it would redirect to the Host that the caller names, and to http
-        layers = {layer.cls: layer for layer in app.user_middleware}
-        ours = [layers.pop(Boundary), layers.pop(FastLane)]
-        if BentoMLContainer.tracing.sample_rate.get():
-            ours.pop()
-        theirs, first_span = list(layers.values()), list(layers).index(OpenTelemetryMiddleware)
-        metrics = [Middleware(PathToEndpoint), *theirs[:first_span], Middleware(EndpointToPath)]
-        ((mounted, _, _),) = self.mount_apps
-        app.user_middleware = [*metrics, *ours, *theirs[first_span:], Middleware(Readiness, state=mounted.state)]
-        for route in app.router.routes:
-            if getattr(route, "app", None) is mounted:  # Starlette's mounts do not match a line break in a path
-                route.path_regex = re.compile(route.path_regex.pattern, re.DOTALL)
-        shedding = LoadShedding(app, path=PREDICT, state=mounted.state)
-        guarded = mounted.state.guard.wrap(shedding, ours[0].kwargs["access_log"])
-        if guarded is shedding:  # no keys to check first
-            shed_early(shedding)
-        return guarded
+        from asof.serving.application import with_layers
+
+        mounted, traced = self.application, bool(BentoMLContainer.tracing.sample_rate.get())
+        return with_layers(super().to_asgi(is_main), mounted, labels=_labels(), traced=traced)
 
     def schema(self) -> dict[str, Any]:
         """The content of /schema.json, of which BentoML's clients make their methods."""
-        ((mounted, _, _),) = self.mount_apps
-        return {**super().schema(), "routes": client_routes(mounted.state.use_case)}
+        from asof.serving.api.client_routes import client_routes
+
+        use_case = self.application.state.use_case
+        return {**super().schema(), "routes": client_routes(use_case)}
 
     @cached_property
     def openapi_spec(self) -> Any:
         """The content of /docs.json."""
-        ((mounted, _, _),) = self.mount_apps
+        from bentoml._internal.service.openapi.specification import OpenAPISpecification
+        from bentoml._internal.utils.cattr import bentoml_cattr
+
+        from asof.serving.http.openapi import document
+
+        state = self.application.state
         version = (self.bento and self.bento.tag.version) or "of the checkout"
-        specification = document(mounted, mounted.state.use_case, version)
-        return mounted.state.guard.describe(bentoml_cattr.structure(specification, OpenAPISpecification))
+        specification = document(self.application, state.use_case, version)
+        return state.guard.describe(bentoml_cattr.structure(specification, OpenAPISpecification))
 
 
 def _default_use_case() -> str:
@@ -114,7 +103,7 @@ class Arguments(BaseModel):
     trusted_keys: str = ""
 
 
-def make_service(arguments: Arguments, defaults: Callable[[], Mapping[str, str]] = dict) -> "bentoml.Service[Any]":
+def make_service(arguments: Arguments, defaults: Callable[[], Mapping[str, str]] = dict) -> AsOfService:
     """The service of one use case, with a model of the BentoML store or none of its own.
 
     `defaults` returns environment variables that are set at the start, unless they are set already.
@@ -123,9 +112,7 @@ def make_service(arguments: Arguments, defaults: Callable[[], Mapping[str, str]]
     settings = _settings(arguments)
     use_case = use_cases.load(arguments.use_case)
     _save_use_case(arguments)
-    app = create_app(use_case)
-    protocols = add_protocols(app, use_case) if settings.other_protocols else None
-    app.state.use_case, app.state.guard = use_case, AccessGuard(settings)
+    guard = AccessGuard(settings)
 
     class PredictionService:
         """Predictions with their lineage and evidence; see /docs.json."""
@@ -141,7 +128,7 @@ def make_service(arguments: Arguments, defaults: Callable[[], Mapping[str, str]]
             context = bentoml.server_context
             worker = Worker(settings, use_case, bento=f"{context.bento_name}:{context.bento_version}")
             self.origin: asyncio.Task[None] | None = None
-            self.live = app.state.live = assemble(worker, _stored_model(self.stored), self.keys)
+            self.live = service.application.state.live = assemble(worker, _stored_model(self.stored), self.keys)
 
         @bentoml.on_deployment  # type: ignore[untyped-decorator]
         @staticmethod
@@ -149,7 +136,7 @@ def make_service(arguments: Arguments, defaults: Callable[[], Mapping[str, str]]
             """Runs once, before the workers start."""
             try:
                 os.environ.update({**defaults(), **os.environ})
-                app.state.guard.check()
+                guard.check()
                 _prepare(_settings(arguments), arguments, use_case)
             except AsOfError as error:  # BentoML would print a traceback
                 sys.exit(str(error))
@@ -158,12 +145,12 @@ def make_service(arguments: Arguments, defaults: Callable[[], Mapping[str, str]]
         async def start(self) -> None:
             self.live.start()
             self.live.worker.ledger.start()
-            _start_shadow(app, self.live, arguments)
+            _start_shadow(service.application, self.live, arguments)
             if settings.follow:
                 from asof.serving.assembly import follower_of
 
-                app.state.follower = follower_of(self.live, self.keys)
-                app.state.follower.start()
+                follower = service.application.state.follower = follower_of(self.live, self.keys)
+                follower.start()
             elif settings.knows_registry:
                 from asof.serving.assembly import origin_of
 
@@ -173,35 +160,38 @@ def make_service(arguments: Arguments, defaults: Callable[[], Mapping[str, str]]
         @bentoml.on_shutdown  # type: ignore[untyped-decorator]
         async def stop(self) -> None:
             if settings.follow:
-                await app.state.follower.close()
+                await service.application.state.follower.close()
             if self.origin:
                 self.origin.cancel()
             await self.live.close()
             self.live.worker.ledger.close()
-            _close_shadow(app)
+            _close_shadow(service.application)
 
-    service: bentoml.Service[PredictionService] = bentoml.service(
+    service: AsOfService = bentoml.service(
         service_class=AsOfService,
         name=use_case.model_name,
         workers=settings.workers,
         traffic={"timeout": TIMEOUT},
         logging={"access": {"enabled": False}},  # ours is JSON, and cheaper
     )(PredictionService)
-    service.mount_asgi_app(app)
-    service.add_asgi_middleware(Boundary, access_log=AccessLog(on=settings.access_log))
-    service.add_asgi_middleware(FastLane, lane=_lane(app, protocols))
+    service.create = partial(_make_application, use_case, settings, guard)
     return service
 
 
-def _lane(app: "FastAPI", protocols: Lane | None) -> Lane:
-    """The endpoint of a path that need not go through BentoML's layers and FastAPI's."""
-    state = app.state
-    own: Mapping[str, ASGIApp] = {
-        PREDICT: state.predict,
-        BATCH: state.predict_batch,
-        OUTCOMES: state.post_outcomes,
+def _make_application(*parts: Any) -> "FastAPI":
+    from asof.serving.application import make_application
+
+    return make_application(*parts)
+
+
+def _labels() -> Mapping[str, str]:
+    """The labels of this service in BentoML's metrics."""
+    context = bentoml.server_context
+    return {
+        "service_name": context.bento_name,
+        "service_version": context.bento_version,
+        "runner_name": context.service_name,
     }
-    return (lambda path: own.get(path) or protocols(path)) if protocols else own.get
 
 
 def _settings(arguments: Arguments) -> Settings:

@@ -5,8 +5,11 @@ here. A file with any other type is refused before an object of it is built. Tra
 fits, so that no model is trained that the service could not load.
 """
 
+import importlib
+import sys
 import zipfile
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from asof.errors import ModelError, UntrustedModel, is_missing_library
 
@@ -72,15 +75,28 @@ BOOSTERS = (
 # functions of a use case's own, which the service does not have.
 TRUSTED_TYPES: tuple[str, ...] = PLAIN + FUNCTIONS + COMPILED + BOOSTERS
 
+UNUSED = ("dask", "pytest")
+"""What scikit-learn imports where it is installed, for its adapters of arrays and its own tests."""
+
+
+@cache
+def import_skops() -> Any:
+    """skops.io. Its import loads all of scikit-learn, and would load Dask and pytest with it: half of its time."""
+    hidden = {name: None for name in UNUSED if name not in sys.modules}
+    sys.modules.update(hidden)  # type: ignore[arg-type]  # None: Python takes it for not installed
+    try:
+        return importlib.import_module("skops.io")
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+
 
 def untrusted_types(content: bytes) -> list[str]:
     """The types in a skops file that are not on the list, sorted; no object is built.
 
     Raises BadZipFile, KeyError or ValueError where it is no skops file.
     """
-    import skops.io
-
-    return sorted(set(skops.io.get_untrusted_types(data=content)) - set(TRUSTED_TYPES))
+    return sorted(set(import_skops().get_untrusted_types(data=content)) - set(TRUSTED_TYPES))
 
 
 def load_trusted(content: bytes) -> "BaseEstimator":
@@ -89,8 +105,6 @@ def load_trusted(content: bytes) -> "BaseEstimator":
     Raises UntrustedModel where it is none, or has types that are not on the list; ModelError where the library of a
     type is not installed.
     """
-    import skops.io
-
     try:
         untrusted = untrusted_types(content)
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
@@ -101,8 +115,9 @@ def load_trusted(content: bytes) -> "BaseEstimator":
             "Train without them, or add them to asof/trust/trusted_types.py after a review."
         )
     try:
-        return skops.io.loads(content, trusted=list(TRUSTED_TYPES))
+        model: BaseEstimator = import_skops().loads(content, trusted=list(TRUSTED_TYPES))
     except (ImportError, OSError) as error:
         if not is_missing_library(error):
             raise
         raise ModelError(f"The model needs a library that is not installed ({error}): install it.") from error
+    return model

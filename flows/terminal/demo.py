@@ -29,11 +29,12 @@ from training.data.extracts.files.data_files import delivered_tables
 MLFLOW = ("mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store")
 TRAINING_LIBRARIES = (
     *MLFLOW,
-    *("mlflow.sklearn", "onnx", "onnxruntime", "skops.io", "sklearn.ensemble"),
+    *("mlflow.sklearn", "onnx", "onnxruntime", "sklearn.ensemble"),
+    "asof.trust.trusted_types:import_skops",
     *("matplotlib.backends.backend_agg", "training.release.gate.judge"),
 )
 BUNDLING_LIBRARIES = (*MLFLOW, "bentoml.mlflow")
-"""What a stage would import after it has been asked; its process does so while it waits."""
+"""What a stage would import after it has been asked, or a function that does; its process does so while it waits."""
 
 
 @dataclass(frozen=True)

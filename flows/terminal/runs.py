@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
+from pkgutil import resolve_name
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,8 @@ class StageProcess:
     """Starts importing at once; `run` runs the stage. It ends with the block, or with this process."""
 
     def __init__(self, stage: str, *imports: str) -> None:
-        """`stage` is a module of `flows.stages` with a function of the same name."""
+        """`stage` is a module of `flows.stages` with a function of the same name; `imports` are modules, or
+        `module:function` of functions that import."""
         import multiprocessing  # only the demo needs it
 
         context = multiprocessing.get_context("spawn")
@@ -94,8 +96,9 @@ def _serve(connection: "Connection", stage: str, imports: tuple[str, ...]) -> No
     exit_on_signals()
     with suppress(EOFError, ConnectionError):
         function = getattr(import_module(f"flows.stages.{stage}"), stage)
-        for name in imports:
-            import_module(name)
+        for each in map(resolve_name, imports):
+            if callable(each):
+                each()
         args, options = connection.recv()
         log.addHandler(logging.NullHandler())
         run = choose_run()  # whose warning the caller has shown

@@ -58,21 +58,21 @@ def layers(folder: Path, *keys: str, **tracing: float) -> list[str]:
     return found
 
 
-OURS = ["LoadShedding", "PathToEndpoint", "RunnerTrafficMetricsMiddleware", "EndpointToPath", "Boundary"]
+OURS = ["LoadShedding", "TrafficMetrics", "Boundary"]
 
 
 def test_our_layers_are_outside_bentomls_spans_and_timeout_and_inside_its_metrics(tmp_path: Path) -> None:
     found = layers(tmp_path)
-    assert found[:7] == [*OURS, "FastLane", "OpenTelemetryMiddleware"]
-    assert "TimeoutMiddleware" in found[7:]
+    assert found[:5] == [*OURS, "FastLane", "OpenTelemetryMiddleware"]
+    assert "TimeoutMiddleware" in found[5:]
 
 
 @pytest.mark.parametrize("rate", [0.01, 1.0])
 def test_with_sampled_traces_no_fast_lane_bypasses_the_spans(tmp_path: Path, rate: float) -> None:
-    assert layers(tmp_path, sample_rate=rate)[:6] == [*OURS, "OpenTelemetryMiddleware"]
+    assert layers(tmp_path, sample_rate=rate)[:4] == [*OURS, "OpenTelemetryMiddleware"]
 
 
 def test_authentication_is_the_outermost_layer_if_keys_are_set(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text("# no keys")
-    assert layers(tmp_path, str(keys))[:6] == ["Authentication", *OURS]
+    assert layers(tmp_path, str(keys))[:4] == ["Authentication", *OURS]

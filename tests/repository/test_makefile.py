@@ -1,9 +1,12 @@
 """`make help` and the targets, `.env.example`, and locks that name no host."""
 
+import ast
+import inspect
 import os
 import re
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -82,9 +85,10 @@ def test_a_nested_make_gets_none_of_the_flags_of_the_outer_one(flag: str) -> Non
 def test_the_example_file_names_every_setting_with_its_default_and_its_meaning() -> None:
     example = (PROJECT / ".env.example").read_text()
     shown = re.findall(r"^# (.*)\n#([A-Z_]+)=(.*)$", example, re.MULTILINE)
+    described = _descriptions(Settings)
     expected = [
         (
-            field.description,
+            described[name],
             field.validation_alias or f"ASOF_{name.upper()}",
             str(field.default if field.default is not None else "").removeprefix(f"{PROJECT}/"),
         )
@@ -92,6 +96,19 @@ def test_the_example_file_names_every_setting_with_its_default_and_its_meaning()
     ]
     assert shown == expected
     assert example.count("=") == len(expected)
+
+
+def _descriptions(described: type) -> dict[str, str]:
+    """The docstring below each attribute; pydantic would read them in each process that starts."""
+    (body,) = (
+        node.body for node in ast.walk(ast.parse(inspect.getsource(described))) if isinstance(node, ast.ClassDef)
+    )
+    return {
+        field.target.id: inspect.cleandoc(text.value.value)
+        for field, text in pairwise(body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
+    }
 
 
 def test_no_lock_names_a_host() -> None:

@@ -19,7 +19,7 @@ from asof.settings import Settings
 from asof.use_cases import load
 from local.embedded_postgres.binaries import Binaries, system_binaries, wheel_binaries
 from roles import provision
-from roles.access import INGEST, LEDGER, MAKE_PARTITIONS, MLFLOW, OWNER, PREFECT, SERVING, TRAINING
+from roles.access import INGEST, LEDGER, MAKE_MONTH, MAKE_PARTITIONS, MLFLOW, OWNER, PREFECT, SERVING, TRAINING
 from roles.provision import make_databases, wrong_grants
 from tests.kits.machine.roles import FIELDS, PASSWORDS, Town, own_server
 from tests.kits.machine.terminal import call_flows
@@ -76,6 +76,10 @@ DRIFT = [
     (f"SELECT ledger.make_partitions('2024-05-01', '2024-05-01'); ALTER TABLE ledger.predictions_2024_05"
      f" OWNER TO {LEDGER}", f"Table ledger.predictions_2024_05 is not {OWNER}'s"),
     (f"ALTER SCHEMA ledger OWNER TO {LEDGER}", f"Schema ledger is {LEDGER}'s"),
+    ("GRANT EXECUTE ON FUNCTION months.make_month TO PUBLIC", f"PUBLIC has EXECUTE on routine {MAKE_MONTH}"),
+    (f"SELECT months.make_month('users', '2024-05-01'); ALTER TABLE months.users_2024_05 OWNER TO {INGEST}",
+     f"Table months.users_2024_05 is not {OWNER}'s"),
+    ("DROP TABLE months.dropped", "Table months.dropped is absent"),
 ]  # fmt: skip
 
 

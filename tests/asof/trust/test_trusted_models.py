@@ -1,6 +1,7 @@
 """What a model file may hold: library classes, and no type that is not on the project's own list."""
 
 import re
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -52,6 +53,14 @@ def test_every_model_is_saved_as_library_classes(saved: list[Path]) -> None:
         schema = zipfile.ZipFile(path).read("schema.json").decode()
         modules = {module.partition(".")[0] for module in re.findall(r'"__module__": "([^"]+)"', schema)}
         assert {"sklearn", "numpy"} <= modules <= {"builtins", "collections", "numpy", "scipy", "sklearn"}
+
+
+def test_skops_trusts_the_same_types_without_what_scikit_learn_loads_for_others() -> None:
+    types = "import skops.io._trusted_types as types; print(sorted(types.SKLEARN_ESTIMATOR_TYPE_NAMES))"
+    ours = "import sys; from asof.trust.trusted_types import import_skops; import_skops()"
+    words = [types, f"{ours}; assert 'dask' not in sys.modules; {types}; import dask, pytest"]
+    plain, light = (subprocess.check_output([sys.executable, "-c", code], text=True) for code in words)
+    assert plain == light
 
 
 def test_every_model_holds_trusted_types(saved: list[Path]) -> None:

@@ -20,6 +20,7 @@ from training.metrics.classification import Floats
 from training.models.fitting.model_digest import model_digest
 from training.models.fitting.reproducible import forget_when, make_reproducible
 from training.models.fitting.servable import check_fitted, check_on_sample
+from training.models.fitting.shared_steps import shared_steps
 from training.one_thread import one_thread
 from training.targets import rules_of
 from training.targets.rules import Rules
@@ -129,8 +130,9 @@ def fit_model(sides: Sides, *, random_state: int) -> FittedModel:
 
 def fit(chosen: Estimator, side: TrainingSet, random_state: int) -> "BaseEstimator":
     """The estimator, fitted on the side's rows in one thread."""
-    with one_thread():
-        return _built(chosen, side, random_state).fit(side.features, side.labels)
+    estimator = _built(chosen, side, random_state)
+    with one_thread(), shared_steps(estimator):
+        return estimator.fit(side.features, side.labels)
 
 
 def predictions(model: "BaseEstimator", side: TrainingSet) -> Floats:
@@ -158,8 +160,8 @@ def _built(chosen: Estimator, side: TrainingSet, random_state: int) -> "BaseEsti
         if not is_missing_library(error):
             raise
         raise ConfigurationError(
-            f"The estimator needs a library that is not installed ({error}): install it (docs/boosters.md), or use an "
-            "estimator of scikit-learn."
+            f"The estimator needs a library that is not installed ({error}): install it "
+            "(docs/models/boosters.md), or use an estimator of scikit-learn."
         ) from error
 
 

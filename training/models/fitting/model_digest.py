@@ -22,6 +22,8 @@ import numpy as np
 from numpy.lib.format import MAGIC_PREFIX
 from numpy.typing import NDArray
 
+from asof.trust.trusted_types import import_skops
+
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
@@ -32,9 +34,7 @@ COUNTERS = slice(7, 11)
 
 def model_digest(model: "BaseEstimator") -> str:
     """64 hexadecimal digits, the same for every skops file of this model."""
-    import skops.io
-
-    return file_digest(io.BytesIO(skops.io.dumps(model)))
+    return file_digest(io.BytesIO(import_skops().dumps(model)))
 
 
 def file_digest(file: Path | IO[bytes]) -> str:

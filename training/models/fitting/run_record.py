@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from asof.model_facts import ModelFacts
-from asof.trust.trusted_types import TRUSTED_TYPES
+from asof.trust.trusted_types import TRUSTED_TYPES, import_skops
 from training.models.fitting.image_packages import packages_not_in_image
 
 if TYPE_CHECKING:
@@ -80,10 +80,9 @@ def record_model(model: "BaseEstimator", facts: ModelFacts, *, example: pd.DataF
     skops saves it, and MLflow loads it back with our trusted types. The signature has two types, double and string.
     """
     import mlflow
-    import skops.io
     from mlflow.models import infer_signature
 
-    others = packages_not_in_image(skops.io.dumps(model))
+    others = packages_not_in_image(import_skops().dumps(model))
     info = mlflow.sklearn.log_model(
         model,
         name="model",

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from asof.errors import AsOfError, ModelError, NotCompiled, UntrustedModel
-from asof.trust.trusted_types import untrusted_types
+from asof.trust.trusted_types import import_skops, untrusted_types
 from training.models.compilation.compile import compile_model
 from training.models.fitting.image_packages import packages_not_in_image
 from training.targets.estimators import class_name
@@ -59,9 +59,7 @@ def _base_estimator(rules: Rules, estimator: Any) -> "BaseEstimator":
 
 
 def _check_image(rules: Rules, model: "BaseEstimator", features: pd.DataFrame, labels: Labels) -> None:
-    import skops.io
-
-    packages = packages_not_in_image(skops.io.dumps(model))
+    packages = packages_not_in_image(import_skops().dumps(model))
     if not packages:
         return
     constant = np.broadcast_to(rules.constant(labels), labels.shape[:1])
@@ -83,10 +81,8 @@ def _check_types(model: "BaseEstimator") -> None:
 
 
 def _untrusted(model: Any) -> list[str]:
-    import skops.io
-
     try:
-        return untrusted_types(skops.io.dumps(model))
+        return untrusted_types(import_skops().dumps(model))
     except Exception as error:  # skops raises many types, of its own and of Python's
         raise UntrustedModel(
             f"{class_name(model)} cannot be saved with skops ({error}): use another estimator."
