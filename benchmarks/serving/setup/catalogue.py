@@ -23,6 +23,9 @@ ALL, ONE = ("forest-all", "forest, n_jobs=-1"), ("forest-one", "forest, n_jobs=1
 VARIANTS = {"all": ALL, "one": ONE, "default": ("default", "default model")}
 BOTH = {key: VARIANTS[key] for key in ("one", "default")}
 
+KEPT: Mapping[str, Any] = {"ledger": "process", "ledger_ship": False, "ledger_spool_bytes": 2**34}
+"""Our own services keep every answer. The shipper is another process, measured by `benchmarks.serving.ledger`."""
+
 MakeServer = Callable[[World], Server]
 
 
@@ -140,12 +143,17 @@ def _own() -> list[Peer]:
     return [
         Peer(name, title, "asof", start, model=model)
         for name, title, model, start in (
-            (ASOF, "AsOf, forest", FOREST, bento(FOREST)),
-            ("asof-default", "AsOf, default model", DEFAULT, bento(DEFAULT)),
-            ("asof-forest-stock", "AsOf, forest, stock online store", FOREST, bento(FOREST, store=STOCK_STORE)),
-            ("asof-default-stock", "AsOf, default model, stock store", DEFAULT, bento(DEFAULT, store=STOCK_STORE)),
-            ("asof-two", "AsOf, forest, 2 workers", FOREST, bento(FOREST, workers=2)),
-            ("asof-default-two", "AsOf, default model, 2 workers", DEFAULT, bento(DEFAULT, workers=2)),
+            (ASOF, "AsOf, forest", FOREST, bento(FOREST, **KEPT)),
+            ("asof-default", "AsOf, default model", DEFAULT, bento(DEFAULT, **KEPT)),
+            ("asof-forest-stock", "AsOf, forest, stock online store", FOREST, bento(FOREST, **KEPT, store=STOCK_STORE)),
+            (
+                "asof-default-stock",
+                "AsOf, default model, stock store",
+                DEFAULT,
+                bento(DEFAULT, **KEPT, store=STOCK_STORE),
+            ),
+            ("asof-two", "AsOf, forest, 2 workers", FOREST, bento(FOREST, **KEPT, workers=2)),
+            ("asof-default-two", "AsOf, default model, 2 workers", DEFAULT, bento(DEFAULT, **KEPT, workers=2)),
         )
     ]
 
