@@ -100,12 +100,11 @@ def test_the_example_file_names_every_setting_with_its_default_and_its_meaning()
 
 def _descriptions(described: type) -> dict[str, str]:
     """The docstring below each attribute; pydantic would read them in each process that starts."""
-    (body,) = (
-        node.body for node in ast.walk(ast.parse(inspect.getsource(described))) if isinstance(node, ast.ClassDef)
-    )
+    (node,) = ast.parse(inspect.getsource(described)).body
+    assert isinstance(node, ast.ClassDef)
     return {
         field.target.id: inspect.cleandoc(text.value.value)
-        for field, text in pairwise(body)
+        for field, text in pairwise(node.body)
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
         if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
     }
