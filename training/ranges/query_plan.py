@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -18,12 +19,17 @@ def uses_key_index(connection: psycopg.Connection, query: sql.Composable, *, mos
     """Whether each scan that is repeated for every entity is cheap; if not, the work is quadratic.
 
     It is not if a source has no index, or one that only gives the order and is read until the entity is found. No set
-    that is joined may have more than `most_read` times as many rows as the query returns.
+    that is joined may have more than `most_read` times as many rows as are read to find the entities.
     """
-    plan = _plan(connection, query)
-    sets, repeated = _joined_scans(plan)
-    return all(scan["Total Cost"] < MAX_LOOKUP_COST * (1 + scan["Plan Rows"]) for scan in repeated) and all(
-        scan["Plan Rows"] <= most_read * plan["Plan Rows"] for scan in sets
+    scans = [*_scans(_plan(connection, query))]
+    read = [scan for side, scan in scans if side == "outer" and scan["Node Type"] != "Subquery Scan"]
+    entities = sum(scan["Plan Rows"] for scan in read)
+    return all(
+        scan["Total Cost"] < MAX_LOOKUP_COST * (1 + scan["Plan Rows"])
+        if side == "repeated"
+        else scan["Plan Rows"] <= most_read * entities
+        for side, scan in scans
+        if side != "outer"
     )
 
 
@@ -39,15 +45,13 @@ def _plan(connection: psycopg.Connection, query: sql.Composable) -> dict[str, An
     return plan
 
 
-def _joined_scans(plan: dict[str, Any], side: str = "outer") -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The scans of sets that are joined, and those on the inner sides of nested loops, run for each row of the outer.
+def _scans(plan: dict[str, Any], side: str = "outer") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each scan with its side: `outer`, `set` (the inner of a join of sets), or `repeated` for each row of the outer.
 
-    Not the LIMIT nodes above these: a scan's own cost is that of a lookup without a result.
+    Not the LIMIT nodes above the repeated ones: a scan's own cost is that of a lookup without a result.
     """
-    scans = [plan] if "Scan" in plan["Node Type"] else []
-    sets, repeated = scans if side == "set" else [], scans if side == "repeated" else []
+    if "Scan" in plan["Node Type"]:
+        yield side, plan
     inner = "repeated" if plan["Node Type"] == "Nested Loop" or side == "repeated" else "set"
     for child in plan.get("Plans", []):
-        found = _joined_scans(child, inner if child["Parent Relationship"] == "Inner" else side)
-        sets, repeated = sets + found[0], repeated + found[1]
-    return sets, repeated
+        yield from _scans(child, inner if child["Parent Relationship"] == "Inner" else side)
