@@ -48,20 +48,16 @@ class AsOfService(bentoml.Service[Any]):  # type: ignore[misc]
     @cached_property
     def application(self) -> "FastAPI":
         """Made when it is needed: the process that starts the workers, and imports this too, needs none."""
-        from asof.serving.application import middleware_of
-
         app = self.create()
         self.mount_asgi_app(app)
-        for layer in middleware_of(app):
-            self.add_asgi_middleware(layer.cls, **layer.kwargs)
         return app
 
     def to_asgi(self, is_main: bool = True) -> Any:
         """The application. It has no fast lane where BentoML's `tracing.sample_rate` selects requests to trace."""
         from asof.serving.application import with_layers
 
-        mounted, traced = self.application, bool(BentoMLContainer.tracing.sample_rate.get())
-        return with_layers(super().to_asgi(is_main), mounted, labels=_labels(), traced=traced)
+        mounted, app = self.application, super().to_asgi(is_main)  # which reads BentoML's configuration
+        return with_layers(app, mounted, labels=_labels(), traced=bool(BentoMLContainer.tracing.sample_rate.get()))
 
     def schema(self) -> dict[str, Any]:
         """The content of /schema.json, of which BentoML's clients make their methods."""

@@ -35,30 +35,24 @@ def make_application(use_case: UseCase, settings: Settings, guard: AccessGuard) 
     return app
 
 
-def middleware_of(app: FastAPI) -> tuple[Middleware, ...]:
-    """The layers that BentoML adds to the app."""
-    return Middleware(Boundary, access_log=app.state.access_log), Middleware(FastLane, lane=app.state.lane)
-
-
 def with_layers(app: Any, mounted: FastAPI, *, labels: Mapping[str, str], traced: bool) -> Any:
     """BentoML's app with our layers around its own, and its metrics with these labels around them.
 
     BentoML would put added middleware behind its spans, its log and its timeout. Without the fast lane where `traced`.
     """
     app.router.redirect_slashes = False  # it would redirect to the Host that the caller names, and to http
-    layers = {layer.cls: layer for layer in app.user_middleware}
-    boundary, lane = layers.pop(Boundary), layers.pop(FastLane)
-    theirs, first_span = list(layers.values()), list(layers).index(OpenTelemetryMiddleware)
-    app.user_middleware = [*theirs[first_span:], Middleware(Readiness, state=mounted.state)]
+    state, theirs = mounted.state, app.user_middleware
+    first_span = [layer.cls for layer in theirs].index(OpenTelemetryMiddleware)
+    app.user_middleware = [*theirs[first_span:], Middleware(Readiness, state=state)]
     for route in app.router.routes:
         if getattr(route, "app", None) is mounted:  # Starlette's mounts do not match a line break in a path
             route.path_regex = re.compile(route.path_regex.pattern, re.DOTALL)
-    served = boundary.cls(app if traced else lane.cls(app, **lane.kwargs), **boundary.kwargs)
+    served: ASGIApp = Boundary(app if traced else FastLane(app, lane=state.lane), access_log=state.access_log)
     for metrics in theirs[:first_span]:
         served = TrafficMetrics(served, bentoml=metrics.cls(app, **metrics.kwargs), labels=labels)
     join_writes()
-    shedding = LoadShedding(served, path=PREDICT, state=mounted.state)
-    guarded = mounted.state.guard.wrap(shedding, mounted.state.access_log)
+    shedding = LoadShedding(served, path=PREDICT, state=state)
+    guarded = state.guard.wrap(shedding, state.access_log)
     if guarded is shedding:  # no keys to check first
         shed_early(shedding)
     return guarded

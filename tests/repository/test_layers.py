@@ -19,8 +19,6 @@ from fastapi import FastAPI
 from asof.serving.access.guard import AccessGuard
 from asof.serving.logs.access_log import AccessLog
 from asof.serving.app import AsOfService
-from asof.serving.http.boundary import Boundary
-from asof.serving.api.predict import FastLane
 from asof.settings import Settings
 
 @bentoml.service(service_class=AsOfService, name="layers")
@@ -29,9 +27,8 @@ class Layers:
 
 app = FastAPI()
 app.state.guard = AccessGuard(Settings(_env_file=None, api_keys=Path(sys.argv[1]) if sys.argv[1:] else None))
-Layers.mount_asgi_app(app)
-Layers.add_asgi_middleware(Boundary, access_log=AccessLog(on=False))
-Layers.add_asgi_middleware(FastLane, lane={"/predict": app}.get)
+app.state.lane, app.state.access_log = {"/predict": app}.get, AccessLog(on=False)
+Layers.create = lambda: app
 outermost = around = Layers.to_asgi()
 names = [type(outermost).__name__]
 while not hasattr(around.app, "user_middleware"):

@@ -21,6 +21,7 @@ from local.embedded_postgres.binaries import Binaries, system_binaries, wheel_bi
 from roles import provision
 from roles.access import INGEST, LEDGER, MAKE_MONTH, MAKE_PARTITIONS, MLFLOW, OWNER, PREFECT, SERVING, TRAINING
 from roles.provision import make_databases, wrong_grants
+from tests.kits.data.extracts import unpartitioned
 from tests.kits.machine.roles import FIELDS, PASSWORDS, Town, own_server
 from tests.kits.machine.terminal import call_flows
 from training.data.snapshots.tables import prepare_tables
@@ -241,6 +242,12 @@ def test_without_the_roles_nothing_is_reported(tmp_path: Path) -> None:
         assert wrong_grants(_powerful(town)) == []
 
 
+OWNERS = """
+SELECT relname::text, pg_get_userbyid(relowner)::text FROM pg_class WHERE relname ~ '^users($|_[b2])'
+    AND relkind IN ('r', 'p')
+ORDER BY 1"""
+
+
 def test_an_installation_with_one_powerful_role_is_adopted(tmp_path: Path) -> None:
     with own_server(tmp_path / "home") as town:
         with town.as_admin("postgres") as connection:
@@ -250,6 +257,9 @@ def test_an_installation_with_one_powerful_role_is_adopted(tmp_path: Path) -> No
             connection.execute("CREATE TABLE runs (x int)")
         powerful = _powerful(town)
         prepare_tables(powerful, EXTRACT)
+        with town.as_admin() as connection:
+            unpartitioned(connection, ["users"])
+            connection.execute("INSERT INTO users VALUES ('ann', '2024-01-31', '2024-01-31')")
         apply_features(powerful)
         materialise(powerful)
         with writing(powerful):
@@ -261,6 +271,11 @@ def test_an_installation_with_one_powerful_role_is_adopted(tmp_path: Path) -> No
             assert materialised_as_of(connection) is None
         with town.connect(MLFLOW, "mlflow") as connection:
             connection.execute("DROP TABLE runs")
+        with town.connect(INGEST) as connection:
+            assert connection.execute(OWNERS).fetchall() == [("users", OWNER), ("users_before_2024_02", OWNER)]
+            connection.execute("SELECT months.make_month('users', '2024-02-29')")
+            connection.execute("INSERT INTO users VALUES ('ann', '2024-02-29', '2024-02-29')")
+            assert connection.execute("SELECT count(*) FROM users").fetchone() == (2,)
         with town.connect(SERVING) as connection:
             connection.execute(f"SELECT FROM {TABLE}".encode())
             with pytest.raises(errors.InsufficientPrivilege):
