@@ -121,7 +121,12 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     serving.add_argument("--quick", action="store_true", help="one round of one second each")
     serving.add_argument("--rounds", type=int, help=f"of the closed loops (default: {Effort.rounds})")
     serving.add_argument("--seconds", type=float, help=f"of one closed loop (default: {Effort.seconds:g})")
-    serving.add_argument("--tail-seconds", type=float, help=f"of the tail (default: {Effort.tail_seconds:g})")
+    serving.add_argument("--tail-seconds", type=float, help=f"of the tail (default: {Effort.tail_seconds:g}; 0: none)")
+    for load in ("open", "overload"):
+        seconds = getattr(Effort, f"{load}_seconds")
+        text = f"of the {load} load (default: {seconds:g}; 0: none)"
+        serving.add_argument(f"--{load}-seconds", type=float, metavar="SECONDS", help=text)
+    serving.add_argument("--clients", nargs="+", type=int, metavar="N", help="of the closed loops")
     serving.add_argument("--only", nargs="+", metavar="PEER", choices=catalogue(), help=f"of: {', '.join(catalogue())}")
     store, default = parser.add_argument_group("online-store (and --quick, --rounds, --seconds)"), online_store.Effort
     sizes = f"to materialise (default: {' '.join(map(str, default.sizes))})"

@@ -8,6 +8,7 @@ from psycopg import sql
 from asof.settings import Settings, export
 from asof.use_cases import load
 from benchmarks.offline.history import last_day, write_history
+from training.data.snapshots.months.schema import require_month
 
 MONTHS = 2
 BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)
@@ -29,6 +30,7 @@ def write_world(settings: Settings, users: int) -> None:
     write_history(settings, users=users, months=MONTHS)
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
         for table in load("churn").extract.tables:
+            require_month(connection, table.name, NEXT)
             entity, *columns = [column.name for column in table.columns]
             connection.execute(
                 sql.SQL(CHANGED).format(

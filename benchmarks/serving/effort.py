@@ -7,7 +7,7 @@ CLIENTS = (1, 8, 32, 128)
 
 @dataclass(frozen=True)
 class Effort:
-    """Rounds and seconds of the closed loops, seconds of the other loads; `only` names peers (empty: all).
+    """Rounds and seconds of the closed loops, seconds of the other loads (0: none); `only` names peers (empty: all).
 
     A slow peer gets up to `most_seconds` of warm-up and of measurement, and `slow_rounds` rounds.
     """

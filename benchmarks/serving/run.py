@@ -44,12 +44,13 @@ def _measured(settings: Settings, folder: Path, effort: Effort, progress: Progre
     fullest = {row["name"]: max(row["loops"], key=lambda loop: loop["requests_per_second"]) for row in closed}
     opened = list[dict[str, Any]]()
     for name in (USUAL, EMPTY, ASOF):
-        if name in fullest:
+        if name in fullest and effort.open_seconds:
             progress(f"open loops: {chosen[name].title}")
             opened += open_loops(chosen[name], world, fullest[name]["requests_per_second"], effort)
     yield "open", opened
-    if ASOF in fullest:
+    if ASOF in fullest and effort.tail_seconds:
         progress(f"the tail: {chosen[ASOF].title}")
         yield "tail", tail(chosen[ASOF], world, effort)
+    if ASOF in fullest and effort.overload_seconds:
         progress(f"three times too much: {chosen[ASOF].title}")
         yield "overload", overload(chosen[ASOF], world, fullest[ASOF], effort)

@@ -13,6 +13,8 @@ from benchmarks.usage import memory
 SHARES = (0.25, 0.5, 0.75, 0.9, 1.1)
 OVERLOAD = 3.0
 PROBE_RATE, PROBE_SECONDS = 50.0, 12.0
+CAPACITY_SHARE = 0.2
+"""Seconds at the capacity, of those of the overload."""
 NORMAL_FACTOR, NORMAL_SECONDS = 2.0, 3
 """Latency is normal again in so many seconds in a row with a p99 of at most so many times that of the probes before."""
 
@@ -59,7 +61,8 @@ def overload(peer: Peer, world: World, fullest: Row, effort: Effort) -> Row:
     with started(peer, world) as running:
         closed(peer, running, world, 1, WARM_UP)
         before = memory(running.roots)
-        at_capacity = opened(peer, running, world, [(PROBE_RATE, PROBE_SECONDS), (capacity, effort.open_seconds * 2)])
+        seconds = CAPACITY_SHARE * effort.overload_seconds
+        at_capacity = opened(peer, running, world, [(PROBE_RATE, PROBE_SECONDS), (capacity, seconds)])
         flood = [(OVERLOAD * capacity, effort.overload_seconds), (PROBE_RATE, PROBE_SECONDS)]
         flooded = opened(peer, running, world, flood)
         after = memory(running.roots)

@@ -75,12 +75,16 @@ def beside_redis(start: Start) -> Start:
 
 
 def bento(model: str, *, workers: int = 1, store: str = OWN_STORE, **ledger: Any) -> Start:
-    """Our own service as `local.stack.serve` starts it, with that type of online store and settings of the ledger."""
+    """Our own service as `local.stack.serve` starts it, with that type of online store.
+
+    The ledger keeps and ships every answer, unless settings of it say otherwise.
+    """
 
     @contextmanager
     def start(world: World, folder: Path) -> Iterator[Started]:
         clock = datetime(LAST.year, LAST.month, LAST.day, tzinfo=UTC)  # the newest month, whose features are not stale
-        changes = {"clock": clock, "workers": workers, "online_store": store, "ledger": "off", **ledger}
+        kept = {"ledger": "process", "ledger_spool": folder / "ledger", **ledger}
+        changes = {"clock": clock, "workers": workers, "online_store": store, **kept}
         settings = world.settings.model_copy(update=changes)
         service, host = prediction_service(settings, world.bentos[model]), settings.host
         running = background.launch(service, folder, (host, any_free_port(host)))
