@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Self
 
 from pydantic import TypeAdapter
@@ -59,7 +60,7 @@ class ModelFacts:
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     target: MulticlassOutput | RegressionOutput | None = None
 
-    @property
+    @cached_property
     def output(self) -> Output:
         """What the model's predictions mean."""
         return self.target or (AT_HALF if self.threshold is None else BinaryOutput(self.threshold))

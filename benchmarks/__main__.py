@@ -28,7 +28,7 @@ from benchmarks.false_promotions.measure import DRAWS, QUICK_DRAWS, measure_fals
 from benchmarks.monitoring.estimates import QUICK_SIZES, SIZES, measure_estimates
 from benchmarks.monitoring.full_ledger import measure_full_ledger
 from benchmarks.monitoring.quiet_year import QUICK_SEEDS, SEEDS, measure_quiet_year
-from benchmarks.offline.partitions import measure_partitions
+from benchmarks.offline.partitions import measure_partitions, measure_scores
 from benchmarks.offline.ranges import measure_ranges
 from benchmarks.offline.scoring import measure_scoring
 from benchmarks.offline.sources import measure_sources
@@ -230,6 +230,11 @@ def _partitions(run: Run) -> Iterator[Row]:
             yield from measure_partitions(own, users)
 
 
+def _runs(run: Run) -> Iterator[Row]:
+    with run.scratch("runs") as own:
+        yield from measure_scores(own, run.options.users)
+
+
 def _gate(run: Run) -> Iterator[Row]:
     return measure_false_promotions(QUICK_DRAWS if run.options.quick else DRAWS)
 
@@ -267,7 +272,8 @@ PARTS: dict[str, tuple[str, Callable[[Run], Iterator[Row]]]] = {
     "training-sets": ("A training set of twelve months and five views, beside the join by hand", _training_sets),
     "sources": ("A live table of ten columns, beside a bare COPY to COPY", _sources),
     "scoring": ("Every user scored, beside the bare model on an array in memory", _scoring),
-    "partitions": ("A snapshot table of 24 months, as it is and by month", _partitions),
+    "partitions": ("A snapshot table of 24 months, by month and as one table", _partitions),
+    "runs": ("Scores of 12 runs in one table, and by run", _runs),
     "ranges": ("Ten ranges scored by each engine with one worker", _ranges),
     "terminal": ("The commands that people type, beside `feast --help`", _terminal),
     "gate": ("Promotions of models that are no better, and of better ones, by target and held-out rows", _gate),

@@ -33,10 +33,15 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """`../CHANGELOG.md` in a page of docs/, and `docs/why.md` in one of the root, as paths inside of the site."""
+    """Links as paths inside of the site.
+
+    `../../CHANGELOG.md` in a page of a folder of docs/ has one `../` less there, and `docs/why.md` in a page of the
+    root no `docs/`.
+    """
     markdown = markdown.replace(".ipynb)", ".md)")
     if page.file.src_uri not in OUTSIDE:
-        return re.sub(r"\]\(\.\./", "](", markdown)
+        up = "../" * page.file.src_uri.count("/")
+        return markdown.replace(f"](../{up}", f"]({up}")
     return re.sub(r"\]\((\.\./)?docs/", r"](\1", markdown)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from asof import __version__
-from flows.terminal.commands import api_keys, data, machine, models, scaffold, serving
+from flows.terminal.commands import api_keys, data, machine, models, scaffold, serving, snapshots
 from flows.terminal.commands.monitoring import audit, erasure, ledger, monitor, outcomes, replay, report, shadow
 
 COMPLETION = "_FLOWS_COMPLETE"
@@ -20,6 +20,7 @@ for group in (machine, scaffold, data, models, serving, monitor, replay, audit, 
     app.add_typer(group.commands)
 app.add_typer(api_keys.commands, name="api-keys")
 app.add_typer(ledger.commands, name="ledger")
+app.add_typer(snapshots.commands, name="snapshots")
 app.add_typer(outcomes.commands, name="outcomes")
 
 
@@ -39,7 +40,7 @@ def main(version: Version = False) -> None: ...
 
 
 def run() -> None:
-    """Runs the command of the command line, or completes it for the shell function in docs/operations.md."""
+    """Runs the command of the command line, or completes it for the shell function in docs/operations/operations.md."""
     if COMPLETION in os.environ:
         from typer.completion import get_completion_inspect_parameters
 

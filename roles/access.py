@@ -87,6 +87,10 @@ LEDGER_TABLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "answered_values": {TRAINING: READ},
 }
 MAKE_PARTITIONS = "ledger.make_partitions(timestamp with time zone,timestamp with time zone)"
+MONTHS = "months"
+"""The schema of the snapshot tables' partitions, owned by OWNER."""
+MONTH_TABLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {"dropped": {TRAINING: READ}}
+MAKE_MONTH = "months.make_month(text,timestamp with time zone)"
 SNAPSHOT_TABLES = {INGEST: APPEND, TRAINING: READ, ERASURE: ERASE}
 REGISTRY_TABLES = {INGEST: WRITE, TRAINING: READ, SERVING: READ, ERASURE: READ}
 ONLINE_TABLES = {TRAINING: READ, SERVING: READ, ERASURE: ERASE}
@@ -141,6 +145,7 @@ def in_asof(tables: Tables, online: Iterable[str]) -> Iterator[Grant]:
     for table in online:
         yield from _on("TABLE", table, ONLINE_TABLES)
     yield from in_ledger()
+    yield from in_months()
 
 
 def in_ledger() -> Iterator[Grant]:
@@ -149,6 +154,14 @@ def in_ledger() -> Iterator[Grant]:
     yield Grant("ROUTINE", MAKE_PARTITIONS, LEDGER, "EXECUTE")
     for table, roles in LEDGER_TABLES.items():
         yield from _on("TABLE", f"{KEPT}.{table}", roles)
+
+
+def in_months() -> Iterator[Grant]:
+    """On the partitions' schema; no role needs rights on a partition."""
+    yield from (Grant("SCHEMA", MONTHS, role, "USAGE") for role in (INGEST, TRAINING))
+    yield Grant("ROUTINE", MAKE_MONTH, INGEST, "EXECUTE")
+    for table, roles in MONTH_TABLES.items():
+        yield from _on("TABLE", f"{MONTHS}.{table}", roles)
 
 
 def in_future() -> Iterator[Grant]:

@@ -13,6 +13,8 @@ from roles.access import (
     KEPT,
     LEDGER_TABLES,
     MAKERS,
+    MONTH_TABLES,
+    MONTHS,
     PUBLIC,
     ROLES,
     Grant,
@@ -45,8 +47,9 @@ WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
 UNION ALL
 SELECT 'ROUTINE', pg_proc.oid::regprocedure::text, proowner, acl.*
 FROM pg_proc JOIN pg_namespace schema ON schema.oid = pronamespace,
-    aclexplode(CASE nspname WHEN 'ledger' THEN coalesce(proacl, acldefault('f', proowner)) ELSE proacl END) acl
-WHERE grantee <> 0 OR nspname = 'ledger'"""
+    aclexplode(CASE WHEN nspname IN ('ledger', 'months') THEN coalesce(proacl, acldefault('f', proowner))
+        ELSE proacl END) acl
+WHERE grantee <> 0 OR nspname IN ('ledger', 'months')"""
 DEFAULTS = """
 SELECT CASE pg_get_userbyid(defaclrole) WHEN 'prefect' THEN 'DEFAULT OF PREFECT' ELSE 'DEFAULT' END kind,
     quote_ident(nspname) name, defaclrole owner, acl.*
@@ -58,7 +61,8 @@ SELECT kind, name, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(grante
 FROM ({}) granted WHERE grantee <> owner AND (grantee = 0 OR pg_get_userbyid(grantee) = ANY('{{{}}}'))"""
 EXISTING = """
 SELECT format('%I.%I', nspname, relname) FROM pg_class JOIN pg_namespace schema ON schema.oid = relnamespace
-UNION ALL SELECT pg_proc.oid::regprocedure::text FROM pg_proc WHERE pronamespace = to_regnamespace('ledger')"""
+UNION ALL SELECT pg_proc.oid::regprocedure::text FROM pg_proc
+WHERE pronamespace IN (to_regnamespace('ledger'), to_regnamespace('months'))"""
 ALWAYS = ("DATABASE", "SCHEMA")
 """The kinds whose objects exist before the tables are created."""
 TABLES_IN = """
@@ -80,7 +84,11 @@ def wrong_in_asof(connection: Connection, tables: Tables) -> Iterator[Deviation]
     online = [name for (name,) in connection.execute(TABLES_IN, ["online"]).fetchall()]
     existing = {name for (name,) in connection.execute(EXISTING).fetchall()}
     wanted = {each for each in in_asof(tables, online) if each.kind in ALWAYS or each.name in existing}
-    named = (*(f"public.{table}" for table in tables.privileges()), *(f"{KEPT}.{table}" for table in LEDGER_TABLES))
+    named = (
+        *(f"public.{table}" for table in tables.privileges()),
+        *(f"{KEPT}.{table}" for table in LEDGER_TABLES),
+        *(f"{MONTHS}.{table}" for table in MONTH_TABLES),
+    )
     yield from (Deviation(f"Table {name} is absent", None) for name in sorted(named) if name not in existing)
     yield from _differences(_granted(connection, INSIDE), wanted)
     yield from _differences(_granted(connection, DEFAULTS), set(in_future()))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from psycopg import sql
 
-from roles.access import DATABASES, INGEST, KEPT, ONLINE, OWNER, Tables
+from roles.access import DATABASES, INGEST, KEPT, MONTHS, ONLINE, OWNER, Tables
 from roles.deviation import Connection, Deviation
 
 # Sequences of a column and members of an extension have the owner of what they belong to; partitions have their own.
@@ -34,10 +34,12 @@ SCHEMA = "SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = %s"
 
 
 def wrong_owners(connection: Connection, tables: Tables) -> Iterator[Deviation]:
-    """In database `asof`: OWNER owns the tables of `public` and the ledger, and the ingest role the online store."""
+    """In database `asof`: OWNER owns the tables of `public`, the ledger and the months, and the ingest role the online
+    store.
+    """
     names = [*tables.privileges()]
     yield from _owned_by_others(connection, "public", OWNER, names)
-    for schema, owner in ((ONLINE, INGEST), (KEPT, OWNER)):
+    for schema, owner in ((ONLINE, INGEST), (KEPT, OWNER), (MONTHS, OWNER)):
         row = connection.execute(SCHEMA, [schema]).fetchone()
         parts = map(sql.Identifier, (schema, owner))
         if row is None:

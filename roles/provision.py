@@ -75,6 +75,11 @@ def wrong_grants(settings: Settings) -> list[str]:
     return _differing(settings)
 
 
+def snapshots_owner(settings: Settings) -> str:
+    """Of sessions that own the snapshot tables: an admin's as the owner role or the settings' user."""
+    return (_as_owner(_admin(settings)) if settings.admin_postgres_url else settings).conninfo()
+
+
 def owner_conninfo(settings: Settings) -> str:
     """Of sessions that own the ledger: an admin's as the owner role where one is set, or else the settings' user.
 

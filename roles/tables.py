@@ -13,6 +13,7 @@ from asof.use_cases import load_all
 from monitoring.records.tables import create_tables as create_monitoring
 from roles.access import Tables
 from training.data.snapshots.erased import tombstones
+from training.data.snapshots.months.schema import create_months
 from training.data.snapshots.owned_tables import create_if_absent, tables_owned_by
 from training.data.snapshots.tables import prepare_tables
 from training.features.materialisation import applied, watermarks
@@ -39,6 +40,7 @@ def make_tables(settings: Settings) -> None:
     for extract in extracts()[0]:
         prepare_tables(settings, extract)
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
+        create_months(connection)
         watermarks.create_watermark_tables(connection)
         create_if_absent(connection, applied.TABLE, applied.CREATE)
         create_if_absent(connection, history.TABLE, history.CREATE)

@@ -12,8 +12,8 @@ import psycopg
 
 from asof.errors import ConfigurationError, FeatureContractMismatch
 from asof.features.definition_records import APPLY, DefinitionRecords, read_records
-from asof.features.feast_import import import_feast
-from asof.features.feast_registry import RegisteredService, read_service, registry_conninfo
+from asof.features.feast.imports import import_feast
+from asof.features.feast.registry import RegisteredService, read_service, registry_conninfo
 from asof.features.feature_contract import Feature, FeatureContract
 from asof.features.feature_definition import definition_of
 from asof.features.feature_support import require_takeable
@@ -189,7 +189,7 @@ def read_contract(store: "FeatureStore", service: "FeatureService") -> FeatureCo
 
 
 def _keys_of(store: "FeatureStore", view: "FeatureView") -> dict[str, str]:
-    """As in `asof.features.feast_registry`."""
+    """As in `asof.features.feast.registry`."""
     own = {column.name: column.dtype.to_value_type().name for column in view.entity_columns}
     entities = [store.get_entity(name) for name in view.entities]
     return {each.join_key: own.get(each.join_key, each.value_type.name) for each in entities}

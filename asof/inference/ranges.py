@@ -5,8 +5,9 @@ the distance is checked before the model is called. A value of a request far out
 refused; a value of the online store is flagged at any distance, because the caller cannot change it. No I/O.
 """
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import partial
 from math import isfinite
 from typing import Any
 
@@ -108,23 +109,40 @@ class TrainingRanges:
     def covers_each(self, columns: StoredColumns) -> NDArray[np.bool_]:
         """For each of n entities whether none of its values is outside; shape (n,)."""
         covered = np.ones(len(columns), dtype=bool)
-        for index, low, high in self._ranges:
-            values = columns.columns[index].values.astype(np.float64, copy=False)
-            covered &= (values >= low) & (values <= high) | columns.columns[index].nulls
-        for index, known in self._categories:
-            column = columns.columns[index]
-            covered &= np.fromiter((value in known for value in column.values.tolist()), bool) | column.nulls
+        for _, outside, _ in self._outside(columns):
+            covered &= ~outside
         return covered
+
+    def flags_each(self, columns: StoredColumns) -> dict[int, list[Flag]]:
+        """The `flags` of each entity that has any, by its number."""
+        flags: dict[int, list[Flag]] = {}
+        for index, outside, flag in self._outside(columns):
+            rows = np.flatnonzero(outside)
+            for number, value in zip(rows.tolist(), columns.columns[index].values[rows].tolist(), strict=True):
+                flags.setdefault(number, []).append(flag(value))
+        return flags
+
+    def _outside(self, columns: StoredColumns) -> Iterator[tuple[int, NDArray[np.bool_], Callable[[Any], Flag]]]:
+        """For each compared feature its index, where its values are outside, shape (n,), and what flags one of them."""
+        for index, low, high in self._ranges:
+            column, feature = columns.columns[index], columns.features[index]
+            values = column.values.astype(np.float64, copy=False)
+            outside = ~((values >= low) & (values <= high) | column.nulls)
+            yield index, outside, partial(_range_flag, feature, low=low, high=high)
+        for index, known in self._categories:
+            column, feature = columns.columns[index], columns.features[index]
+            seen = np.fromiter((value in known for value in column.values.tolist()), bool, len(column.values))
+            yield index, ~(seen | column.nulls), partial(_category_flag, feature)
 
     def flags(self, row: StoredRow) -> list[Flag]:
         """A flag for each value of one entity that is outside, at any distance."""
         ranges = (
-            _range_flag(row.features[index], float(row.values[index]), low, high)
+            _range_flag(row.features[index], row.values[index], low, high)
             for index, low, high in self._ranges
             if row.values[index] is not None and not low <= row.values[index] <= high
         )
         categories = (
-            {**_outside_flag(row.features[index]), "category": row.values[index]}
+            _category_flag(row.features[index], row.values[index])
             for index, known in self._categories
             if row.values[index] is not None and row.values[index] not in known
         )
@@ -132,7 +150,11 @@ class TrainingRanges:
 
 
 def _range_flag(feature: Feature, value: float, low: float, high: float) -> Flag:
-    return {**_outside_flag(feature), **OutsideValue(RequestFeature(feature.name, value, ""), low, high).flag}
+    return {**_outside_flag(feature), **OutsideValue(RequestFeature(feature.name, float(value), ""), low, high).flag}
+
+
+def _category_flag(feature: Feature, value: str) -> Flag:
+    return {**_outside_flag(feature), "category": value}
 
 
 def _outside_flag(feature: Feature) -> Flag:

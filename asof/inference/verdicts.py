@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from math import inf, isinf
-from typing import Any
+from typing import Any, NamedTuple
 
 from asof.errors import EntityNotFound, MissingFeatures, StaleFeatures
 from asof.features.feature_contract import Feature
@@ -44,8 +44,7 @@ class Policy:
     refuses: bool
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRow:
+class StoredRow(NamedTuple):
     """One entity in the online store: value (None: a null) and moment of each feature.
 
     A moment is None where the view has no row of the entity, or the row lacks the feature.
@@ -77,7 +76,11 @@ def all_present(row: StoredRow, policies: Iterable[Policy], now: datetime) -> bo
     """Whether all verdicts are PRESENT, without making JudgedFeatures. `policies` are in the features' order."""
     if None in row.values or inf in row.values or -inf in row.values:
         return False
-    for moment, policy in zip(row.moments, policies, strict=True):
+    timely = None
+    for moment_and_policy in zip(row.moments, policies, strict=True):
+        if moment_and_policy == timely:  # mostly that of the feature before
+            continue
+        moment, policy = timely = moment_and_policy
         if moment is None or moment > now or (policy.max_age is not None and now - moment > policy.max_age):
             return False
     return True

@@ -38,7 +38,7 @@ START_TIMEOUT = 5.0
 
 
 class AsOfService(bentoml.Service[Any]):  # type: ignore[misc]
-    """BentoML's service with our layers around its own, except for its metrics.
+    """BentoML's service with our layers around its application, and its metrics around them.
 
     BentoML would put added middleware behind its spans, its log and its timeout.
     """
@@ -48,20 +48,16 @@ class AsOfService(bentoml.Service[Any]):  # type: ignore[misc]
     @cached_property
     def application(self) -> "FastAPI":
         """Made when it is needed: the process that starts the workers, and imports this too, needs none."""
-        from asof.serving.application import middleware_of
-
         app = self.create()
         self.mount_asgi_app(app)
-        for layer in middleware_of(app):
-            self.add_asgi_middleware(layer.cls, **layer.kwargs)
         return app
 
     def to_asgi(self, is_main: bool = True) -> Any:
         """The application. It has no fast lane where BentoML's `tracing.sample_rate` selects requests to trace."""
         from asof.serving.application import with_layers
 
-        mounted = self.application
-        return with_layers(super().to_asgi(is_main), mounted, traced=bool(BentoMLContainer.tracing.sample_rate.get()))
+        mounted, app = self.application, super().to_asgi(is_main)  # which reads BentoML's configuration
+        return with_layers(app, mounted, labels=_labels(), traced=bool(BentoMLContainer.tracing.sample_rate.get()))
 
     def schema(self) -> dict[str, Any]:
         """The content of /schema.json, of which BentoML's clients make their methods."""
@@ -182,6 +178,16 @@ def _make_application(*parts: Any) -> "FastAPI":
     from asof.serving.application import make_application
 
     return make_application(*parts)
+
+
+def _labels() -> Mapping[str, str]:
+    """The labels of this service in BentoML's metrics."""
+    context = bentoml.server_context
+    return {
+        "service_name": context.bento_name,
+        "service_version": context.bento_version,
+        "runner_name": context.service_name,
+    }
 
 
 def _settings(arguments: Arguments) -> Settings:

@@ -13,11 +13,13 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
 from asof.serving.access.guard import AccessGuard
+from asof.serving.api.early_refusal import shed_early
 from asof.serving.api.load_shedding import LoadShedding
-from asof.serving.api.metric_paths import EndpointToPath, PathToEndpoint
+from asof.serving.api.metric_paths import TrafficMetrics
 from asof.serving.api.predict import FastLane
 from asof.serving.api.routes import BATCH, OUTCOMES, PREDICT, create_app
 from asof.serving.http.boundary import Boundary, Readiness
+from asof.serving.http.one_write import join_writes
 from asof.serving.logs.access_log import AccessLog
 from asof.serving.protocols.routes import Lane, add_protocols
 from asof.settings import Settings
@@ -33,29 +35,27 @@ def make_application(use_case: UseCase, settings: Settings, guard: AccessGuard) 
     return app
 
 
-def middleware_of(app: FastAPI) -> tuple[Middleware, ...]:
-    """The layers that BentoML adds to the app."""
-    return Middleware(Boundary, access_log=app.state.access_log), Middleware(FastLane, lane=app.state.lane)
+def with_layers(app: Any, mounted: FastAPI, *, labels: Mapping[str, str], traced: bool) -> Any:
+    """BentoML's app with our layers around its own, and its metrics with these labels around them.
 
-
-def with_layers(app: Any, mounted: FastAPI, *, traced: bool) -> Any:
-    """BentoML's app with our layers around its own, except for its metrics; without the fast lane where `traced`.
-
-    BentoML would put added middleware behind its spans, its log and its timeout.
+    BentoML would put added middleware behind its spans, its log and its timeout. Without the fast lane where `traced`.
     """
     app.router.redirect_slashes = False  # it would redirect to the Host that the caller names, and to http
-    layers = {layer.cls: layer for layer in app.user_middleware}
-    ours = [layers.pop(Boundary), layers.pop(FastLane)]
-    if traced:
-        ours.pop()
-    theirs, first_span = list(layers.values()), list(layers).index(OpenTelemetryMiddleware)
-    metrics = [Middleware(PathToEndpoint), *theirs[:first_span], Middleware(EndpointToPath)]
-    app.user_middleware = [*metrics, *ours, *theirs[first_span:], Middleware(Readiness, state=mounted.state)]
+    state, theirs = mounted.state, app.user_middleware
+    first_span = [layer.cls for layer in theirs].index(OpenTelemetryMiddleware)
+    app.user_middleware = [*theirs[first_span:], Middleware(Readiness, state=state)]
     for route in app.router.routes:
         if getattr(route, "app", None) is mounted:  # Starlette's mounts do not match a line break in a path
             route.path_regex = re.compile(route.path_regex.pattern, re.DOTALL)
-    shedding = LoadShedding(app, path=PREDICT, state=mounted.state)
-    return mounted.state.guard.wrap(shedding, mounted.state.access_log)
+    served: ASGIApp = Boundary(app if traced else FastLane(app, lane=state.lane), access_log=state.access_log)
+    for metrics in theirs[:first_span]:
+        served = TrafficMetrics(served, bentoml=metrics.cls(app, **metrics.kwargs), labels=labels)
+    join_writes()
+    shedding = LoadShedding(served, path=PREDICT, state=state)
+    guarded = state.guard.wrap(shedding, state.access_log)
+    if guarded is shedding:  # no keys to check first
+        shed_early(shedding)
+    return guarded
 
 
 def _lane(app: FastAPI, protocols: Lane | None) -> Lane:

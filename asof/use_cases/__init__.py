@@ -27,7 +27,7 @@ def check_name(name: str) -> str:
     if name not in names():
         raise ConfigurationError(
             f"There is no use case {name!r}; there are: {', '.join(names())}. "
-            "To add a folder to asof/use_cases, see docs/adding-a-use-case.md."
+            "To add a folder to asof/use_cases, see docs/models/adding-a-use-case.md."
         )
     return name
 

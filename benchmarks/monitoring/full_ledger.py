@@ -80,6 +80,7 @@ def fill(settings: Settings, rows: int) -> None:
 
 def _labels(connection: psycopg.Connection[Any], as_of: datetime, rows: int) -> None:
     known_at, name = as_of + timedelta(days=32), CHURN.extract.labels.name
+    connection.execute("SELECT months.make_month(%s, %s)", (name, as_of))
     connection.execute(
         f"INSERT INTO {name} (user_id, as_of, created_at, churn_label) "
         "SELECT 'user-' || n, %s, %s, random() < 0.3 FROM generate_series(1, %s) n".encode(),

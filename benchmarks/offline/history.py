@@ -4,7 +4,7 @@ The tables are those that `training.data.snapshots.tables` makes, with their key
 monthly loads, the rows of a month lie together, in the order of their keys; one user in fifty is corrected a day later.
 """
 
-from datetime import date
+from datetime import UTC, date, datetime, time
 
 import psycopg
 from psycopg import sql
@@ -12,12 +12,13 @@ from psycopg import sql
 from asof.extracts.schema import RawTable
 from asof.settings import Settings
 from asof.use_cases import load
+from training.data.snapshots.months.schema import require_month
 from training.data.snapshots.tables import prepare_tables
 
 FIRST = date(2023, 1, 31)
 
 # Multiplicative hashing (Knuth, The Art of Computer Programming 3, 6.4), so that neighbours differ; n is the user,
-# m the month, v the version of the row.
+# m the month, v the version of the row. Few values lie outside the training ranges of simulated users.
 NOISE = "((n * 2654435761 + m * 40503 + v * 97 + {salt}) % 1000003)"
 VALUES = {
     "signup_date": "date '2015-01-01' + (n % 2900)::int",
@@ -30,16 +31,16 @@ VALUES = {
     "plan_stream_movies": "CASE WHEN n % 5 <> 0 THEN n % 4 = 0 END",
     "contract_type": "(ARRAY['Month-to-month', 'One year', 'Two year'])[1 + n % 3]",
     "paperless_billing": "n % 7 < 4",
-    "monthly_fee": f"18.25 + {NOISE.format(salt=1)} / 10000.0",
-    "total_paid": f"(n % 72 + m) * (18.25 + {NOISE.format(salt=1)} / 10000.0)",
+    "monthly_fee": f"19 + {NOISE.format(salt=1)} / 11600.0",
+    "total_paid": f"(n % 72 + m) * (19 + {NOISE.format(salt=1)} / 11600.0)",
     "net_service": "CASE WHEN n % 5 = 0 THEN 'No' WHEN n % 2 = 0 THEN 'DSL' ELSE 'Fiber optic' END",
-    "watch_hours_30d": f"{NOISE.format(salt=2)} / 7000.0",
+    "watch_hours_30d": f"5 + {NOISE.format(salt=2)} / 21000.0",
     "avg_session_mins_7d": f"{NOISE.format(salt=3)} / 9000.0",
-    "unique_devices_30d": f"{NOISE.format(salt=4)} % 9",
-    "skips_7d": f"{NOISE.format(salt=5)} % 40",
+    "unique_devices_30d": f"1 + {NOISE.format(salt=4)} % 3",
+    "skips_7d": f"{NOISE.format(salt=5)} % 17",
     "rebuffer_events_7d": f"{NOISE.format(salt=6)} % 12",
     "failed_payments_90d": f"greatest({NOISE.format(salt=7)} % 20 - 17, 0)",
-    "support_tickets_90d": f"{NOISE.format(salt=8)} % 6",
+    "support_tickets_90d": f"{NOISE.format(salt=8)} % 4",
     "ticket_avg_resolution_hrs_90d": f"CASE WHEN n % 11 <> 0 THEN {NOISE.format(salt=9)} / 20000.0 END",
     "churn_label": f"{NOISE.format(salt=10)} % 4 = 0",
 }
@@ -88,9 +89,11 @@ def fill(connection: psycopg.Connection, table: RawTable, *, users: int, months:
             drop = f"ALTER TABLE {table.name} DROP CONSTRAINT {constraint}" if constraint else f"DROP INDEX {index}"
             connection.execute(drop)
         for month in range(months):
+            require_month(connection, table.name, datetime.combine(last_day(month), time(), UTC))
             connection.execute(_insert(table, users, month))
         for _, definition, key, constraint in indexes:
-            add = f"ALTER TABLE {table.name} ADD CONSTRAINT {constraint} {key}" if constraint else definition
+            index = definition.replace(" ON ONLY ", " ON ")  # as PostgreSQL shows that of a partitioned table
+            add = f"ALTER TABLE {table.name} ADD CONSTRAINT {constraint} {key}" if constraint else index
             connection.execute(add)
 
 

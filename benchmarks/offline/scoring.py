@@ -1,7 +1,9 @@
-"""`python -m flows score` beside its bare model on an array in memory, and beside reading the features alone.
+"""`python -m flows score` beside its bare model on an array in memory, a bare COPY, and reading the features alone.
 
-The bare model is measured on one thread, twice: compiled, as in serving and scoring, on typed arrays of its input; and
-scikit-learn's last step, on an array made by the steps before.
+The COPY is of the key, the moment and the 17 features of each user, joined by key as an expert would write it for rows
+that are all of one moment; nothing is done with its bytes. The bare model is measured on one thread, twice: compiled,
+as in serving and scoring, on typed arrays of its input; and scikit-learn's last step, on an array made by the steps
+before.
 
 `python -m benchmarks.offline.scoring MEASUREMENT VERSION FOLDER`, with ASOF_POSTGRES_URL set to a database that
 `measure_scoring` filled, is one measurement in a process of its own, as a line of JSON.
@@ -33,6 +35,18 @@ ESTIMATORS = ("seed-baseline", "default")
 CHUNKS_IN_MEMORY = 3
 """For the bare model: enough for a second or more."""
 AS_OF = f"{last_day(MONTHS - 1).isoformat()}T00:00:00+00:00"
+COPIED = {
+    "subscriptions": "as_of, months_active, monthly_fee, total_paid, paperless_billing, contract_type, plan_stream_tv,"
+    " plan_stream_movies, net_service",
+    "usage_agg_30d": "watch_hours_30d, unique_devices_30d, skips_7d, rebuffer_events_7d",
+    "payments_agg_90d": "failed_payments_90d",
+    "support_agg_90d": "support_tickets_90d",
+    "users": "user_is_senior, has_family, has_dependents",
+}
+OF_MOMENT = """
+(SELECT DISTINCT ON (user_id) user_id, {columns} FROM {table}
+ WHERE as_of = '{as_of}' ORDER BY user_id, created_at DESC) AS {table}"""
+"""The newest version of each row."""
 
 
 def measure_scoring(models: Settings, settings: Settings, users: int) -> Iterator[dict[str, Any]]:
@@ -59,16 +73,20 @@ def _row(settings: Settings, version: str, folder: str, users: int) -> dict[str,
     def run(name: str) -> dict[str, Any]:
         return run_json(settings.environment(), "benchmarks.offline.scoring", name, version, folder)
 
-    first, plain, read, table, parts, second = map(run, ("bare", "sklearn", "reading", "postgres", "parquet", "bare"))
-    if not table["users"] == parts["users"] == read["users"] == users:
+    names = ("bare", "sklearn", "copy", "reading", "postgres", "parquet", "copy", "bare")
+    first, plain, copied, read, table, parts, again, second = map(run, names)
+    if len({each["users"] for each in (copied, read, table, parts)} | {users}) != 1:
         raise AssertionError(f"Of {users} users {table['users']}, {parts['users']}, {read['users']} were read.")
     compiled, library = statistics.mean([first["speed"], second["speed"]]), plain["speed"]
+    copy = statistics.mean([copied["speed"], again["speed"]])
     return {
         "compiled /s": round(compiled),
         "scikit-learn /s": round(library),
+        "COPY /s": round(copy),
         "reading /s": round(read["speed"]),
         "PostgreSQL /s": round(table["speed"]),
         "Parquet /s": round(parts["speed"]),
+        "seconds, PostgreSQL, Parquet of COPY": f"{copy / table['speed']:.2f}, {copy / parts['speed']:.2f}",
         "PostgreSQL, Parquet of compiled": _ratios(table, parts, compiled),
         "of scikit-learn": _ratios(table, parts, library),
         "peak MiB": max(table["peak_mib"], parts["peak_mib"]),
@@ -149,6 +167,19 @@ def _in_memory(settings: Settings, version: str) -> Iterator[dict[str, Any]]:
         yield input_arrays(chunk.columns.values(whole), facts.contract, use_case.derivations(facts.derived))
 
 
+def copy(settings: Settings, _: str, __: str) -> dict[str, float]:
+    """The bare COPY. It is one statement; PostgreSQL chooses its plan."""
+    import psycopg
+
+    sets = [OF_MOMENT.format(table=table, columns=columns, as_of=AS_OF) for table, columns in COPIED.items()]
+    query = f"COPY (SELECT * FROM {' LEFT JOIN '.join([sets[0], *(f'{each} USING (user_id)' for each in sets[1:])])}"
+    with psycopg.connect(settings.conninfo()) as connection, connection.cursor() as cursor:
+        begun = perf_counter()
+        with cursor.copy(f"{query} ORDER BY user_id) TO STDOUT (FORMAT binary)".encode()) as rows:
+            done = sum(1 for _ in rows) - 1  # the trailer
+        return {"users": done, "speed": done / (perf_counter() - begun)}
+
+
 def reading(settings: Settings, version: str, _: str) -> dict[str, float]:
     """Reading the features of all users."""
     begun = perf_counter()
@@ -174,6 +205,7 @@ def _scored(settings: Settings, version: str, to: str) -> dict[str, float]:
 MEASUREMENTS: dict[str, Callable[[Settings, str, str], dict[str, float]]] = {
     "bare": bare,
     "sklearn": sklearn,
+    "copy": copy,
     "reading": reading,
     "postgres": to_postgres,
     "parquet": to_parquet,

@@ -8,17 +8,21 @@ the values of the same hundred users, and must be equal for all readers.
 import asyncio
 import hashlib
 import json
+import os
 import random
 import statistics
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from asof.settings import Settings, export
+from benchmarks.environments.redis_store import ADDRESS, open_redis
+from benchmarks.online_store.hmget import HmgetReader
 from benchmarks.online_store.peers import OURS, PEERS, STOCK, open_peer
 
 if TYPE_CHECKING:
@@ -59,9 +63,11 @@ async def measure(reader: FeatureReader, users: Sequence[str], *, entities: int,
     }
 
 
-def feast_reader(peer: str, *, awaited: bool) -> Callable[[Settings], FeatureReader]:
+def feast_reader(
+    open_store: Callable[[Settings], "FeatureStore"], *, awaited: bool
+) -> Callable[[Settings], FeatureReader]:
     def opened(settings: Settings) -> FeatureReader:
-        store = open_peer(settings, PEERS[peer])
+        store = open_store(settings)
         names = [f"{view}:{feature}" for view, feature in all_features(store)]
         store.get_online_features(names, [{"user_id": "nobody"}])  # reads the registry
 
@@ -76,6 +82,16 @@ def feast_reader(peer: str, *, awaited: bool) -> Callable[[Settings], FeatureRea
         )
 
     return opened
+
+
+def open_redis_peer(settings: Settings) -> "FeatureStore":
+    return open_redis(settings, os.environ[ADDRESS])
+
+
+def hmget(settings: Settings) -> FeatureReader:
+    store = open_redis_peer(settings)
+    reader = HmgetReader(store, all_features(store))
+    return FeatureReader(reader.read, reader.values)
 
 
 def arrays(settings: Settings) -> FeatureReader:
@@ -126,12 +142,19 @@ def all_features(store: "FeatureStore") -> list[tuple[str, str]]:
     return [(view.name, field.name) for view in views for field in view.features]
 
 
+HMGET = "redis-hmget"
+OF_REDIS = ("redis", "redis-async", HMGET)
+"""Those that need the environment `redis`, and the address of a server."""
+
 READERS: dict[str, tuple[str, Callable[[Settings], FeatureReader]]] = {
-    "stock": ("Feast's stock store", feast_reader(STOCK, awaited=False)),
-    "stock-async": ("Feast's stock store, async", feast_reader(STOCK, awaited=True)),
-    "ours": ("our store through Feast", feast_reader(OURS, awaited=False)),
-    "ours-async": ("our store through Feast, async", feast_reader(OURS, awaited=True)),
+    "stock": ("Feast's stock store", feast_reader(partial(open_peer, peer=PEERS[STOCK]), awaited=False)),
+    "stock-async": ("Feast's stock store, async", feast_reader(partial(open_peer, peer=PEERS[STOCK]), awaited=True)),
+    "ours": ("our store through Feast", feast_reader(partial(open_peer, peer=PEERS[OURS]), awaited=False)),
+    "ours-async": ("our store through Feast, async", feast_reader(partial(open_peer, peer=PEERS[OURS]), awaited=True)),
     "arrays": ("our array reader", arrays),
+    "redis": ("Feast's Redis store", feast_reader(open_redis_peer, awaited=False)),
+    "redis-async": ("Feast's Redis store, async", feast_reader(open_redis_peer, awaited=True)),
+    HMGET: ("bare: pipelined HMGET of Feast's Redis store, decoded", hmget),
     "wide-select": ("bare: one SELECT of one wide table", wide_table),
 }
 

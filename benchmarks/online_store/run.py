@@ -5,12 +5,17 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import CalledProcessError
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from asof.errors import ConfigurationError
 from asof.settings import Settings
+from benchmarks.environments.making import MODULE
+from benchmarks.environments.redis_store import ADDRESS, redis_server
 from benchmarks.online_store.peers import PEERS
 from benchmarks.online_store.plots import draw
-from benchmarks.online_store.reading import READERS, make_wide_table
+from benchmarks.online_store.reading import OF_REDIS, READERS, make_wide_table
 from benchmarks.online_store.report import Results, markdown, summary_rows
 from benchmarks.online_store.world import write_world
 from benchmarks.processes import run_json
@@ -59,9 +64,11 @@ def measure_online_store(scratch: Scratch, into: Path, effort: Effort, progress:
         for users, settings in worlds.items():
             progress(f"two months of {users:,} users")
             write_world(settings, users)
+        read = worlds[effort.read_users]
+        results["left_out"], redis = _redis(read, stack, progress)
         for part, runs in (
             ("materialise", _materialise(worlds, effort, progress)),
-            ("reads", _read(worlds[effort.read_users], effort, progress)),
+            ("reads", _read(read, redis, effort, progress)),
         ):
             results[part] = []
             for run in runs:
@@ -84,16 +91,29 @@ def _materialise(worlds: dict[int, Settings], effort: Effort, progress: Progress
                 yield {"peer": peer.name, "users": users, **result}
 
 
-def _read(settings: Settings, effort: Effort, progress: Progress) -> Iterator[dict[str, Any]]:
+def _redis(settings: Settings, stack: ExitStack, progress: Progress) -> tuple[str, str]:
+    """Why there is no Redis, and its address with the same features; one of them is empty."""
+    progress("the same features in Feast's Redis store")
+    folder = Path(stack.enter_context(TemporaryDirectory()))
+    try:
+        return "", stack.enter_context(redis_server(settings, folder)).address
+    except (ConfigurationError, CalledProcessError) as error:
+        progress(f"LEFT OUT, Feast's Redis store: {error}")
+        return f"Feast's Redis store: {error}", ""
+
+
+def _read(settings: Settings, redis: str, effort: Effort, progress: Progress) -> Iterator[dict[str, Any]]:
     """The tables of the stock store and of ours are full after the last round."""
     make_wide_table(settings)
+    readers = {name: title for name, (title, _) in READERS.items() if redis or name not in OF_REDIS}
     digests: dict[str, str] = {}
     for number in range(effort.rounds):
         for entities in effort.entities:
-            for reader, (title, _) in READERS.items():
+            for reader, title in readers.items():
                 progress(f"round {number + 1} of {effort.rounds}: {title}, {entities:,} users")
-                arguments = (reader, str(entities), str(effort.seconds))
-                result = run_json(settings.environment(), "benchmarks.online_store.reading", *arguments)
+                module = ("benchmarks.online_store.reading", reader, str(entities), str(effort.seconds))
+                within = (MODULE, "redis") if reader in OF_REDIS else ()
+                result = run_json({**settings.environment(), ADDRESS: redis}, *within, *module)
                 digests[reader] = result.pop("digest")
                 yield {"reader": reader, "entities": entities, **result}
     if len(set(digests.values())) != 1:

@@ -20,7 +20,7 @@ MIN_REQUESTS = {"p99_ms": 100, "p999_ms": 1000}
 """A percentile of fewer requests is a dash: it would be their maximum."""
 
 LATENCIES = {"p50_ms": "p50 ms", "p99_ms": "p99 ms", "p999_ms": "p99.9 ms"}
-COSTS = ("errors", "CPU s per 1,000", "PostgreSQL's", "the load's share of a core")
+COSTS = ("errors", "CPU s per 1,000", "PostgreSQL's", "cores: peer, PostgreSQL, load", "cores in all")
 LOOP_COLUMNS = ("peer", "clients", *REFERENCES.values(), "requests/s", *LATENCIES.values(), *COSTS)
 START_COLUMNS = ("peer", "s to the first answer", "MiB a worker", "MiB in all")
 BARE_COLUMNS = ("model", "rows", "predictions/s", "p50 ms", "p99 ms")
@@ -47,7 +47,15 @@ def markdown(results: Results) -> str:
     for name, title in (("tail", "The tail"), ("overload", "Three times the capacity")):
         if name in results:
             parts.append(f"## {title}\n\n" + markdown_table(("figure", "value"), _plain(results[name])))
+    if results["left_out"]:
+        parts.append("## Left out\n\n" + markdown_table(("peer", "reason"), _left_out(results)))
     return "\n\n".join(parts) + "\n"
+
+
+def _left_out(results: Results) -> Iterator[list[Any]]:
+    """The first line of each reason; an error of a start has the ends of the logs after it."""
+    for title, reason in results["left_out"].items():
+        yield [title, reason.partition("\n")[0][:300]]
 
 
 def is_known(row: Mapping[str, Any], name: str) -> bool:
@@ -69,8 +77,16 @@ def _loops(results: Results) -> Iterator[list[Any]]:
             _errors(loop["errors"], loop["requests"]),
             short(loop["cpu_s_per_1000"]),
             short(loop["postgres_cpu_s_per_1000"]),
-            short(loop["generator"]["share_of_a_core"]),
+            *_cores(loop),
         ]
+
+
+def _cores(loop: Mapping[str, Any]) -> tuple[str, str]:
+    """The CPU seconds a second of the peer, PostgreSQL and the load, and their sum: it ends at those of the machine."""
+    thousands = loop["requests_per_second"] / 1000
+    peer, database = (thousands * (loop[name] or 0) for name in ("cpu_s_per_1000", "postgres_cpu_s_per_1000"))
+    parts = (peer, database, loop["generator"]["share_of_a_core"])
+    return ", ".join(map(short, parts)), short(sum(parts))
 
 
 def _starts(results: Results) -> Iterator[list[Any]]:

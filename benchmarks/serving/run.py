@@ -38,7 +38,8 @@ def _measured(settings: Settings, folder: Path, effort: Effort, progress: Progre
     chosen = {name: peer for name, peer in every.items() if not effort.only or name in effort.only}
     progress("the bare models")
     yield "bare", bare_models(world, effort)
-    closed = closed_loops(list(chosen.values()), world, effort, progress)
+    closed, left_out = closed_loops(list(chosen.values()), world, effort, progress)
+    yield "left_out", left_out
     yield "closed", closed
     fullest = {row["name"]: max(row["loops"], key=lambda loop: loop["requests_per_second"]) for row in closed}
     opened = list[dict[str, Any]]()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from asof.errors import ConfigurationError
-from asof.features.feast_messages import feast_messages
+from asof.features.feast.messages import feast_messages
 from doctor.context import Context
 from doctor.data.loads import registered_views
 from doctor.finding import Finding, error, listed, note, warning

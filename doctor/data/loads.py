@@ -9,7 +9,7 @@ from pathlib import Path
 from psycopg import sql
 
 from asof.extracts.cadence import moment_text, span_text
-from asof.features.feast_messages import feast_messages
+from asof.features.feast.messages import feast_messages
 from asof.use_case import FromStore, UseCase
 from doctor.context import Context
 from doctor.finding import Finding, error, listed, note, warning

@@ -58,7 +58,7 @@ def check_ready(address: str, readyz: Response) -> Iterator[Finding]:
     problem = readyz.body if isinstance(readyz.body, dict) else {}
     detail = problem.get("detail") or readyz.trouble or "no details"
     found = f"{redacted(address)} is not ready ({readyz.status or 'no answer'}): {detail}"
-    yield error("service-not-ready", found, "Look the code up in docs/troubleshooting.md.")
+    yield error("service-not-ready", found, "Look the code up in docs/operations/troubleshooting.md.")
 
 
 def check_following(model: Response) -> Iterator[Finding]:

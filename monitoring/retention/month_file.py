@@ -1,6 +1,6 @@
 """A month of answers or shadow scores <-> a Parquet file, with the SHA-256 of its rows as PostgreSQL sends them.
 
-`psql -c "COPY (SELECT ...) TO STDOUT (FORMAT binary)" | sha256sum` prints the same (docs/operations.md).
+`psql -c "COPY (SELECT ...) TO STDOUT (FORMAT binary)" | sha256sum` prints the same (docs/operations/operations.md).
 """
 
 import hashlib

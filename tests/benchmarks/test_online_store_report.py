@@ -34,6 +34,7 @@ def results() -> dict[str, Any]:
     return {
         "machine": MACHINE,
         "effort": {"rounds": 1, "most_slow": 1_000},
+        "left_out": "Feast's Redis store: there is none.",
         "materialise": materialise,
         "reads": reads,
     }
@@ -53,3 +54,7 @@ def test_figures_are_medians_of_the_rounds() -> None:
     told = results()
     told["materialise"] += [run("ours", 1_000, 0.2), run("ours", 1_000, 9.0)]
     assert "| 1,000 | our store, our engine | 10.0 |" in markdown(told)
+
+
+def test_what_is_left_out_is_reported() -> None:
+    assert "Left out: Feast's Redis store: there is none." in markdown(results())

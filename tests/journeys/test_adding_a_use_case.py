@@ -1,4 +1,4 @@
-"""docs/adding-a-use-case.md, step by step, in a copy of the project: its commands, its files, its demo."""
+"""docs/models/adding-a-use-case.md, step by step, in a copy of the project: its commands, its files, its demo."""
 
 import re
 import sys
@@ -9,7 +9,7 @@ import pytest
 from asof.settings import PROJECT
 from tests.kits.machine.project_copy import copy_project, run
 
-PAGE = (PROJECT / "docs" / "adding-a-use-case.md").read_text()
+PAGE = (PROJECT / "docs" / "models" / "adding-a-use-case.md").read_text()
 COMMANDS = "".join(re.findall(r"^```sh\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE))
 FILES = re.findall(r"^```python\n# (\S+)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 

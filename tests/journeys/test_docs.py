@@ -15,7 +15,7 @@ from tests.kits.machine.pages import BLOCK, script_of
 
 pytestmark = pytest.mark.soak
 
-PAGES = [page for page in sorted((PROJECT / "docs").glob("*.md")) if BLOCK.search(page.read_text())]
+PAGES = [page for page in sorted((PROJECT / "docs").rglob("*.md")) if BLOCK.search(page.read_text())]
 IN_A_COPY = ("adding-a-use-case.md", "second-hour.md", "your-tables.md")
 """Pages that add to the project: test_adding_a_use_case.py and test_your_tables.py."""
 PAGES = [page for page in PAGES if page.name not in IN_A_COPY]

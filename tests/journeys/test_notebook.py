@@ -1,6 +1,6 @@
-"""docs/from-ledger-to-chart.ipynb: its code on a planted ledger of the churn model, and its kept outputs.
+"""docs/start/from-ledger-to-chart.ipynb: its code on a planted ledger of the churn model, and its kept outputs.
 
-test_your_tables.py runs it on the ledger that docs/second-hour.md leaves.
+test_your_tables.py runs it on the ledger that docs/start/second-hour.md leaves.
 """
 
 import json
@@ -18,7 +18,7 @@ from asof.settings import PROJECT, Settings
 from tests.kits.ledger.answers import MadeAnswer, add_answers
 from tests.kits.machine.pages import cells_of, code_of
 
-NOTEBOOK = PROJECT / "docs" / "from-ledger-to-chart.ipynb"
+NOTEBOOK = PROJECT / "docs" / "start" / "from-ledger-to-chart.ipynb"
 AS_OF = datetime(2024, 3, 31, tzinfo=UTC)
 INSERT_OUTCOME = """
 INSERT INTO ledger.outcomes (use_case, event, entity, target_as_of, outcome, observed_at, created_at, source)

@@ -1,4 +1,4 @@
-"""docs/your-tables.md and docs/second-hour.md, step by step, in a copy of the project, on one table of contracts."""
+"""docs/start/your-tables.md and second-hour.md, step by step, in a copy of the project, on one table of contracts."""
 
 import re
 import sys
@@ -16,11 +16,11 @@ from tests.kits.machine.pages import code_of, script_of
 from tests.kits.machine.prefect_database import copy_database
 from tests.kits.machine.project_copy import copy_project, run
 
-PAGE = (PROJECT / "docs" / "your-tables.md").read_text()
+PAGE = (PROJECT / "docs" / "start" / "your-tables.md").read_text()
 (TABLE,) = re.findall(r"^```sql\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 NEW, DEMO = (line for block in re.findall(r"^```sh\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE) for line in [block])
-SECOND_HOUR, CLEAN_UP = (PROJECT / "docs" / "second-hour.md").read_text().split("## Clean up\n")
-NOTEBOOK = PROJECT / "docs" / "from-ledger-to-chart.ipynb"
+SECOND_HOUR, CLEAN_UP = (PROJECT / "docs" / "start" / "second-hour.md").read_text().split("## Clean up\n")
+NOTEBOOK = PROJECT / "docs" / "start" / "from-ledger-to-chart.ipynb"
 
 
 @pytest.fixture(scope="module")

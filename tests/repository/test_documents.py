@@ -18,7 +18,7 @@ from typer.main import get_command
 from asof.settings import PROJECT
 from flows.__main__ import app
 
-PAGES = [*sorted(PROJECT.glob("*.md")), *sorted((PROJECT / "docs").glob("*.md"))]
+PAGES = [*sorted(PROJECT.glob("*.md")), *sorted((PROJECT / "docs").rglob("*.md"))]
 HOOKS = PROJECT / "docs" / "hooks.py"
 TARGETS = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
 BEFORE = r"(?:`|^|\| |\$\(|=\S+ |exec worker-training |&& )"
@@ -64,13 +64,15 @@ def test_the_files_that_a_page_names_exist(page: Path) -> None:
 def test_a_page_links_to_pages_of_the_site_only() -> None:
     """The site (docs/hooks.py) has no other file of the repository; `make docs` would fail."""
     outside = set(ast.literal_eval(re.search(r"OUTSIDE = (\(.*?\n\))", HOOKS.read_text(), re.DOTALL)[1]))
+    docs = PROJECT / "docs"
     links = [
-        (page.name, name)
-        for page in (PROJECT / "docs").glob("*.md")
-        for name in re.findall(r"\]\(\.\./([^)#]+)", page.read_text())
+        (page.name, (page.parent / name).resolve())
+        for page in docs.rglob("*.md")
+        for name in re.findall(r"\]\((\.\./[^)#]+)", page.read_text())
     ]
-    assert len(links) > 5
-    assert [each for each in links if each[1] not in outside] == []
+    leaving = [(page, str(path.relative_to(PROJECT))) for page, path in links if not path.is_relative_to(docs)]
+    assert len(leaving) > 5
+    assert [each for each in leaving if each[1] not in outside] == []
 
 
 def test_the_pages_hold_commands() -> None:
@@ -86,7 +88,7 @@ def test_the_messages_of_troubleshooting_are_those_of_the_code() -> None:
     code = re.sub(r"\{.*?\}", "...", re.sub(r'"\s*\n\s*f?"', "", code))  # f-strings over several lines as one text
     symptoms = [
         row.split("|")[1]
-        for row in (PROJECT / "docs" / "troubleshooting.md").read_text().splitlines()[2:]
+        for row in (PROJECT / "docs" / "operations" / "troubleshooting.md").read_text().splitlines()[2:]
         if "|" in row
     ]
     messages = [text for symptom in symptoms for text in re.findall(r"`(.+?)`", symptom) if " " in text]

@@ -19,8 +19,6 @@ from fastapi import FastAPI
 from asof.serving.access.guard import AccessGuard
 from asof.serving.logs.access_log import AccessLog
 from asof.serving.app import AsOfService
-from asof.serving.http.boundary import Boundary
-from asof.serving.api.predict import FastLane
 from asof.settings import Settings
 
 @bentoml.service(service_class=AsOfService, name="layers")
@@ -29,9 +27,8 @@ class Layers:
 
 app = FastAPI()
 app.state.guard = AccessGuard(Settings(_env_file=None, api_keys=Path(sys.argv[1]) if sys.argv[1:] else None))
-Layers.mount_asgi_app(app)
-Layers.add_asgi_middleware(Boundary, access_log=AccessLog(on=False))
-Layers.add_asgi_middleware(FastLane, lane={"/predict": app}.get)
+app.state.lane, app.state.access_log = {"/predict": app}.get, AccessLog(on=False)
+Layers.create = lambda: app
 outermost = around = Layers.to_asgi()
 names = [type(outermost).__name__]
 while not hasattr(around.app, "user_middleware"):
@@ -58,21 +55,21 @@ def layers(folder: Path, *keys: str, **tracing: float) -> list[str]:
     return found
 
 
-OURS = ["LoadShedding", "PathToEndpoint", "RunnerTrafficMetricsMiddleware", "EndpointToPath", "Boundary"]
+OURS = ["LoadShedding", "TrafficMetrics", "Boundary"]
 
 
 def test_our_layers_are_outside_bentomls_spans_and_timeout_and_inside_its_metrics(tmp_path: Path) -> None:
     found = layers(tmp_path)
-    assert found[:7] == [*OURS, "FastLane", "OpenTelemetryMiddleware"]
-    assert "TimeoutMiddleware" in found[7:]
+    assert found[:5] == [*OURS, "FastLane", "OpenTelemetryMiddleware"]
+    assert "TimeoutMiddleware" in found[5:]
 
 
 @pytest.mark.parametrize("rate", [0.01, 1.0])
 def test_with_sampled_traces_no_fast_lane_bypasses_the_spans(tmp_path: Path, rate: float) -> None:
-    assert layers(tmp_path, sample_rate=rate)[:6] == [*OURS, "OpenTelemetryMiddleware"]
+    assert layers(tmp_path, sample_rate=rate)[:4] == [*OURS, "OpenTelemetryMiddleware"]
 
 
 def test_authentication_is_the_outermost_layer_if_keys_are_set(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text("# no keys")
-    assert layers(tmp_path, str(keys))[:6] == ["Authentication", *OURS]
+    assert layers(tmp_path, str(keys))[:4] == ["Authentication", *OURS]

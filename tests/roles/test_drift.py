@@ -19,8 +19,9 @@ from asof.settings import Settings
 from asof.use_cases import load
 from local.embedded_postgres.binaries import Binaries, system_binaries, wheel_binaries
 from roles import provision
-from roles.access import INGEST, LEDGER, MAKE_PARTITIONS, MLFLOW, OWNER, PREFECT, SERVING, TRAINING
+from roles.access import INGEST, LEDGER, MAKE_MONTH, MAKE_PARTITIONS, MLFLOW, OWNER, PREFECT, SERVING, TRAINING
 from roles.provision import make_databases, wrong_grants
+from tests.kits.data.extracts import unpartitioned
 from tests.kits.machine.roles import FIELDS, PASSWORDS, Town, own_server
 from tests.kits.machine.terminal import call_flows
 from training.data.snapshots.tables import prepare_tables
@@ -76,6 +77,10 @@ DRIFT = [
     (f"SELECT ledger.make_partitions('2024-05-01', '2024-05-01'); ALTER TABLE ledger.predictions_2024_05"
      f" OWNER TO {LEDGER}", f"Table ledger.predictions_2024_05 is not {OWNER}'s"),
     (f"ALTER SCHEMA ledger OWNER TO {LEDGER}", f"Schema ledger is {LEDGER}'s"),
+    ("GRANT EXECUTE ON FUNCTION months.make_month TO PUBLIC", f"PUBLIC has EXECUTE on routine {MAKE_MONTH}"),
+    (f"SELECT months.make_month('users', '2024-05-01'); ALTER TABLE months.users_2024_05 OWNER TO {INGEST}",
+     f"Table months.users_2024_05 is not {OWNER}'s"),
+    ("DROP TABLE months.dropped", "Table months.dropped is absent"),
 ]  # fmt: skip
 
 
@@ -237,6 +242,12 @@ def test_without_the_roles_nothing_is_reported(tmp_path: Path) -> None:
         assert wrong_grants(_powerful(town)) == []
 
 
+OWNERS = """
+SELECT relname::text, pg_get_userbyid(relowner)::text FROM pg_class WHERE relname ~ '^users($|_[b2])'
+    AND relkind IN ('r', 'p')
+ORDER BY 1"""
+
+
 def test_an_installation_with_one_powerful_role_is_adopted(tmp_path: Path) -> None:
     with own_server(tmp_path / "home") as town:
         with town.as_admin("postgres") as connection:
@@ -246,6 +257,9 @@ def test_an_installation_with_one_powerful_role_is_adopted(tmp_path: Path) -> No
             connection.execute("CREATE TABLE runs (x int)")
         powerful = _powerful(town)
         prepare_tables(powerful, EXTRACT)
+        with town.as_admin() as connection:
+            unpartitioned(connection, ["users"])
+            connection.execute("INSERT INTO users VALUES ('ann', '2024-01-31', '2024-01-31')")
         apply_features(powerful)
         materialise(powerful)
         with writing(powerful):
@@ -257,6 +271,11 @@ def test_an_installation_with_one_powerful_role_is_adopted(tmp_path: Path) -> No
             assert materialised_as_of(connection) is None
         with town.connect(MLFLOW, "mlflow") as connection:
             connection.execute("DROP TABLE runs")
+        with town.connect(INGEST) as connection:
+            assert connection.execute(OWNERS).fetchall() == [("users", OWNER), ("users_before_2024_02", OWNER)]
+            connection.execute("SELECT months.make_month('users', '2024-02-29')")
+            connection.execute("INSERT INTO users VALUES ('ann', '2024-02-29', '2024-02-29')")
+            assert connection.execute("SELECT count(*) FROM users").fetchone() == (2,)
         with town.connect(SERVING) as connection:
             connection.execute(f"SELECT FROM {TABLE}".encode())
             with pytest.raises(errors.InsufficientPrivilege):

@@ -414,6 +414,9 @@ REFUSALS = [
     (TRAINING, "INSERT INTO ledger.predictions (entity) VALUES ('x')", "permission denied for table predictions"),
     (TRAINING, "SELECT ledger.make_partitions(now(), now())", "permission denied for function make_partitions"),
     (INGEST, "SELECT * FROM ledger.predictions", "permission denied for schema ledger"),
+    (INGEST, "CREATE TABLE months.mine (x int)", "permission denied for schema months"),
+    (INGEST, "SELECT * FROM months.users_2024_01", "permission denied for table users_2024_01"),
+    (TRAINING, "SELECT months.make_month('users', now())", "permission denied for function make_month"),
     *((MONITORING, f"{statement} public.{table}", f"permission denied for table {table}")
       for statement, table in (("DELETE FROM", "monitor_metrics"), ("DELETE FROM", "alert_events"),
                                ("TRUNCATE", "alerts"), ("SELECT * FROM", "users"), ("SELECT * FROM", "promotions"))),

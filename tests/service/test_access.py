@@ -220,7 +220,7 @@ def test_the_log_names_keys_and_refusals_are_counted(guarded: Guarded) -> None:
 
 
 def test_keys_are_rotated_under_load_without_refusing_a_valid_key(guarded: Guarded) -> None:
-    """The steps of docs/security.md: a new key, the caller changes over, the old one is removed."""
+    """The steps of docs/operations/security.md: a new key, the caller changes over, the old one is removed."""
     guarded.add("old", PREDICT)
     using, stop, statuses = ["old"], threading.Event(), Counter[tuple[str, int]]()
 

@@ -5,7 +5,7 @@ whatever the collation, an entity is in exactly one range. How even the ranges a
 does.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
@@ -27,6 +27,8 @@ SAMPLED_PAGES = 5_000
 PAGES = """
 SELECT coalesce(sum(pg_relation_size(oid)), 0) / current_setting('block_size')::int FROM pg_class
 WHERE oid = %(table)s::regclass OR oid IN (SELECT relid FROM pg_partition_tree(%(table)s::regclass))"""
+NEWEST = "SELECT max(as_of) FROM {table} WHERE as_of <= {as_of}"
+OF_MOMENT = "SELECT FROM {table} WHERE as_of = {moment}"
 ENTITIES = "SELECT DISTINCT {keys} FROM {table}{sample} WHERE as_of <= {as_of} AND created_at <= {known_at}"
 ORDERED = "{entities} ORDER BY {keys}"
 SAMPLE = " TABLESAMPLE SYSTEM ({percent}) REPEATABLE (0)"
@@ -84,15 +86,22 @@ def cut_points(
         "as_of": sql.Literal(as_of),
         "known_at": sql.Literal(known_at),
     }
-    whole = sql.SQL(ENTITIES).format(sample=sql.SQL(""), **parts)
     percent = 100 * SAMPLED_PAGES / max(1, _pages(connection, table))
-    drawn, exact = whole, percent >= 100
-    if not exact:
-        drawn = sql.SQL(ENTITIES).format(sample=sql.SQL(SAMPLE).format(percent=sql.Literal(percent)), **parts)
+    exact = percent >= 100
+    share = sql.SQL("" if exact else SAMPLE).format(percent=sql.Literal(percent))
+    drawn = sql.SQL(ENTITIES).format(sample=share, **parts)
     sample = connection.execute(sql.SQL(ORDERED).format(entities=drawn, keys=parts["keys"])).fetchall()
-    population = len(sample) if exact else max(len(sample), expected_rows(connection, whole))
+    population = len(sample) if exact else max(len(sample), _population(connection, parts))
     step = max(1, round(size * len(sample) / max(1, population)))
     return [keys.from_row(each) for each in sample[step::step]]
+
+
+def _population(connection: psycopg.Connection, parts: Mapping[str, sql.Composable]) -> int:
+    """The entities of the newest moment, as the planner expects them. How many different ones the whole table has it
+    guesses from statistics, which autovacuum collects for partitions only.
+    """
+    (moment,) = connection.execute(sql.SQL(NEWEST).format(**parts)).fetchone() or (None,)
+    return expected_rows(connection, sql.SQL(OF_MOMENT).format(moment=sql.Literal(moment), **parts))
 
 
 def without_rules(extract: ExtractSchema) -> ExtractSchema:

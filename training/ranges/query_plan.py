@@ -1,6 +1,7 @@
 """A query -> what PostgreSQL's planner expects of it, before it is run."""
 
 import json
+import math
 from typing import Any
 
 import psycopg
@@ -13,13 +14,17 @@ history; one that only gives the order 27 to 6,800.
 """
 
 
-def uses_key_index(connection: psycopg.Connection, query: sql.Composable) -> bool:
+def uses_key_index(connection: psycopg.Connection, query: sql.Composable, *, most_read: float = math.inf) -> bool:
     """Whether each scan that is repeated for every entity is cheap; if not, the work is quadratic.
 
-    It is not if a source has no index, or one that only gives the order and is read until the entity is found.
+    It is not if a source has no index, or one that only gives the order and is read until the entity is found. No set
+    that is joined may have more than `most_read` times as many rows as the query returns.
     """
     plan = _plan(connection, query)
-    return all(scan["Total Cost"] < MAX_LOOKUP_COST * (1 + scan["Plan Rows"]) for scan in _repeated_scans(plan))
+    sets, repeated = _joined_scans(plan)
+    return all(scan["Total Cost"] < MAX_LOOKUP_COST * (1 + scan["Plan Rows"]) for scan in repeated) and all(
+        scan["Plan Rows"] <= most_read * plan["Plan Rows"] for scan in sets
+    )
 
 
 def expected_rows(connection: psycopg.Connection, query: sql.Composable) -> int:
@@ -34,13 +39,15 @@ def _plan(connection: psycopg.Connection, query: sql.Composable) -> dict[str, An
     return plan
 
 
-def _repeated_scans(plan: dict[str, Any], *, repeated: bool = False) -> list[dict[str, Any]]:
-    """The scans on the inner sides of nested loops, run once for each row of the outer side.
+def _joined_scans(plan: dict[str, Any], side: str = "outer") -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The scans of sets that are joined, and those on the inner sides of nested loops, run for each row of the outer.
 
-    Not the LIMIT nodes above them: a scan's own cost is that of a lookup without a result.
+    Not the LIMIT nodes above these: a scan's own cost is that of a lookup without a result.
     """
-    own = [plan] if repeated and "Scan" in plan["Node Type"] else []
-    inner = plan["Node Type"] == "Nested Loop"
+    scans = [plan] if "Scan" in plan["Node Type"] else []
+    sets, repeated = scans if side == "set" else [], scans if side == "repeated" else []
+    inner = "repeated" if plan["Node Type"] == "Nested Loop" or side == "repeated" else "set"
     for child in plan.get("Plans", []):
-        own += _repeated_scans(child, repeated=repeated or (inner and child["Parent Relationship"] == "Inner"))
-    return own
+        found = _joined_scans(child, inner if child["Parent Relationship"] == "Inner" else side)
+        sets, repeated = sets + found[0], repeated + found[1]
+    return sets, repeated

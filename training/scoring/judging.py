@@ -1,7 +1,7 @@
 """A chunk of users and a model -> Outcomes: for each a prediction, or the error code and detail.
 
-The verdicts are those of the service: rows without a null, stale or unusual value are predicted at once, every other
-goes through `asof.inference.verdicts.require_usable`, with the run's `as_of` as the current time.
+The verdicts are those of the service: rows without a null or stale value are predicted at once, every other goes
+through `asof.inference.verdicts.require_usable`, with the run's `as_of` as the current time.
 """
 
 import json
@@ -53,12 +53,13 @@ def judge_chunk(chunk: Chunk, model: ServedModel, policies: Sequence[Policy], no
     empty = np.full((count, *model.facts.output.shape), np.nan)
     outcomes = Outcomes(empty, [None] * count, [None] * count, [NO_FLAGS] * count)
     trained = TrainingRanges(model.facts)
-    valid = chunk.columns.all_present(policies, now) & trained.covers_each(chunk.columns)
-    patterns = _Patterns(chunk, policies, now)
+    valid = chunk.columns.all_present(policies, now)
+    patterns, outside = _Patterns(chunk, policies, now), trained.flags_each(chunk.columns)
+    for number, flags in outside.items():
+        outcomes.flags[number] = json.dumps(flags)
     for number in np.flatnonzero(~valid).tolist():
         try:
-            flags = patterns.flags(number)
-            outcomes.flags[number] = json.dumps([*flags, *trained.flags(chunk.columns.row(number))])
+            outcomes.flags[number] = json.dumps([*patterns.flags(number), *outside.get(number, [])])
             valid[number] = True
         except REFUSALS as error:
             _refuse(outcomes, number, error.code, str(error))

@@ -48,7 +48,7 @@ class BinaryRules:
 
     target: Binary
 
-    card: ClassVar[str] = "model_card_binary.html"
+    card: ClassVar[str] = "binary.html"
     titles: ClassVar[Mapping[str, str]] = {
         "auc": "Area under the ROC curve",
         "average_precision": "Average precision",

@@ -54,7 +54,7 @@ class MulticlassRules:
 
     target: Multiclass
 
-    card: ClassVar[str] = "model_card_multiclass.html"
+    card: ClassVar[str] = "multiclass.html"
     titles: ClassVar[Mapping[str, str]] = {
         "auc": "Area under the ROC curve, mean of each class against the rest",
         "log_loss": "Log loss",

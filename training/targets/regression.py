@@ -38,7 +38,7 @@ class RegressionRules:
 
     target: Regression
 
-    card: ClassVar[str] = "model_card_regression.html"
+    card: ClassVar[str] = "regression.html"
     titles: ClassVar[Mapping[str, str]] = {
         "mae": "Mean absolute error",
         "rmse": "Root mean squared error",

@@ -53,7 +53,9 @@ def moved_text(months: Sequence[MovedMonth]) -> str:
     """Sentences on these months, with the next step; empty without any."""
     moved = [f"{each.month} ({each.rows:,} answers) to {each.file}" for each in months if each.file]
     hidden = [each.month for each in months if not each.file]
-    sentences = [f"Months of answers were moved to files: {'; '.join(moved)}. Read these, as docs/operations.md shows."]
+    sentences = [
+        f"Months of answers were moved to files: {'; '.join(moved)}. Read these as docs/operations/operations.md shows."
+    ]
     interrupted = (
         f"Moving {', '.join(hidden)} was interrupted: run `python -m flows ledger keep` again, which completes it."
     )

@@ -25,7 +25,7 @@ from asof.serving.http.problems import BY_STATUS
 from asof.serving.http.strict_json import JSON, parse, read_body
 from asof.serving.ledger.keeper import HEADER
 from asof.serving.logs.access_log import KEY
-from asof.serving.prediction.predictor import Mark, identity
+from asof.serving.prediction.predictor import Mark
 
 if TYPE_CHECKING:
     from asof.ledger.answers import ReadValues
@@ -106,7 +106,7 @@ def _body(predictor: "Predictor", prediction: "Prediction", request_id: str) -> 
     return to_json(
         {
             **prediction.answer.model_dump(),
-            "model": identity(predictor.model, predictor.lineage),
+            "model": predictor.identity,
             "request_id": request_id,
             **prediction.evidence,
         }

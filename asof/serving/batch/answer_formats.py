@@ -7,7 +7,7 @@ from pydantic_core import to_json
 
 from asof.serving.batch.outcomes import ARROW, Item
 from asof.serving.http.strict_json import JSON
-from asof.serving.prediction.predictor import Predictor, identity
+from asof.serving.prediction.predictor import Predictor
 
 
 class AnswerFormat(Protocol):
@@ -28,7 +28,7 @@ class JsonFormat:
     media_type = JSON
 
     def __init__(self, predictor: Predictor, request_id: str) -> None:
-        self._members = {"model": identity(predictor.model, predictor.lineage), "request_id": request_id}
+        self._members = {"model": predictor.identity, "request_id": request_id}
         self._separator = b""
 
     def head(self) -> bytes:

@@ -18,7 +18,7 @@ from pydantic_core import to_json
 
 from asof.serving.batch.outcomes import ARROW, Item
 from asof.serving.features.evidence import Evidence
-from asof.serving.prediction.predictor import Predictor, identity
+from asof.serving.prediction.predictor import Predictor
 
 MODEL, REQUEST_ID = b"asof.model", b"asof.request_id"
 """Keys of the schema's metadata: the model's identity as JSON, and the request's id."""
@@ -32,7 +32,7 @@ class ArrowFormat:
     media_type = ARROW
 
     def __init__(self, predictor: Predictor, request_id: str) -> None:
-        model = to_json(identity(predictor.model, predictor.lineage))
+        model = to_json(predictor.identity)
         self._types = _types(predictor)
         self._schema = pa.schema(self._types, metadata={MODEL: model, REQUEST_ID: request_id.encode()})
         self._sink = io.BytesIO()

@@ -1,8 +1,7 @@
 """The outcome of each instance of a batch, a prediction or an exception, and its item in the answer. Blocks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -11,7 +10,7 @@ from asof.inference.served_model import scored
 from asof.ledger.answers import ReadColumns
 from asof.serving.features.inputs import Evidence, ModelInputs
 from asof.serving.http.problems import BY_STATUS, INTERNAL_ERROR, Occurrence, Problem, describe, problem
-from asof.serving.prediction.predictor import Prediction, Predictor, identity
+from asof.serving.prediction.predictor import Prediction, Predictor
 from asof.targets import Prediction as ModelPrediction
 
 Outcome = Prediction | Exception
@@ -24,8 +23,7 @@ COMMON = {"type", "title", "instance", "request_id", "error"}
 """Members of a problem document that an item omits: they follow from its code or are those of the whole answer."""
 
 
-@dataclass(frozen=True)
-class Answered:
+class Answered(NamedTuple):
     """The outcome of one instance and the predictor that answered it; `row` is its row of what was `read`, if any."""
 
     predictor: Predictor
@@ -43,22 +41,20 @@ class Answered:
 def outcomes(predictor: Predictor, requests: Sequence[BaseModel], inputs: ModelInputs) -> list[Outcome]:
     """The outcome of each of n requests; any exception other than an AsOfError is a failure of the model."""
     scores = iter(scored(predictor.model, inputs.values, len(inputs.accepted)))
+    respond, score_of = predictor.use_case.respond, predictor.model.facts.output.score
+
+    def prediction(request: BaseModel, score: ModelPrediction | Exception, evidence: Evidence) -> Outcome:
+        if isinstance(score, Exception):
+            return score
+        try:
+            return Prediction(respond(request, score_of(score)), evidence, score)
+        except Exception as error:  # of a use case
+            return error
+
     return [
-        judged if isinstance(judged, Exception) else _prediction(predictor, request, next(scores), judged)
+        judged if isinstance(judged, Exception) else prediction(request, next(scores), judged)
         for request, judged in zip(requests, inputs.judged, strict=True)
     ]
-
-
-def _prediction(
-    predictor: Predictor, request: BaseModel, score: ModelPrediction | Exception, evidence: Evidence
-) -> Outcome:
-    if isinstance(score, Exception):
-        return score
-    try:
-        answer = predictor.use_case.respond(request, predictor.model.facts.output.score(score))
-    except Exception as error:
-        return error
-    return Prediction(answer, evidence, score)
 
 
 def item(answered: Answered, default: Predictor, occurrence: Occurrence) -> dict[str, Any]:
@@ -68,7 +64,7 @@ def item(answered: Answered, default: Predictor, occurrence: Occurrence) -> dict
         return problem_item(outcome, occurrence)
     members = outcome.answer.model_dump()
     if answered.predictor is not default:
-        members["model"] = identity(answered.predictor.model, answered.predictor.lineage)
+        members["model"] = answered.predictor.identity
     return {**members, **outcome.evidence}
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,7 @@ JudgeRow = Callable[[int, StoredRow], Evidence]
 """The evidence for the row of an index. Raises an AsOfError where the model may not use the row."""
 
 
-@dataclass(frozen=True)
-class ModelInput:
+class ModelInput(NamedTuple):
     """One instance: its feature values by name, and their evidence."""
 
     values: Mapping[str, Any]

@@ -48,7 +48,7 @@ class Overrides:
     def row(self, row: StoredRow) -> StoredRow:
         """The row with these values; the moments stay those of the store."""
         named = zip(row.features, row.values, strict=True)
-        return replace(row, values=[self.values.get(feature.name, value) for feature, value in named])
+        return row._replace(values=[self.values.get(feature.name, value) for feature, value in named])
 
     def judged(self, features: Sequence[JudgedFeature]) -> list[JudgedFeature]:
         """The features with these values and the verdict OVERRIDDEN."""

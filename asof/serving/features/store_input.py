@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache, partial
 
 from pydantic import BaseModel
 
@@ -18,7 +19,7 @@ from asof.errors import (
     StaleFeatures,
 )
 from asof.features.join_keys import Entity
-from asof.inference.ranges import Flag, TrainingRanges
+from asof.inference.ranges import TrainingRanges
 from asof.inference.verdicts import (
     JudgedFeature,
     StoredRow,
@@ -53,6 +54,7 @@ class StoreInput:
     def __init__(self, settings: Settings, features: OnlineFeatures, metrics: Metrics) -> None:
         self._settings, self._features, self._metrics = settings, features, metrics
         self._keys = features.contract.keys
+        self._row_moments = lru_cache(maxsize=1024)(partial(row_moments, features.contract.features))
 
     def start(self) -> "asyncio.Future[None]":
         """Starts to open the store; the future is done when it is open. Raises ConfigurationError if none is set."""
@@ -81,7 +83,9 @@ class StoreInput:
             return self._hypothetical(entity, row, trained, now=now, overrides=overrides)
         good = all_present(row, self._features.policies, now) and trained.covers(row.values)
         values = {feature.name: value for feature, value in zip(row.features, row.values, strict=True)}
-        return ModelInput(values, _evidence(row) if good else self._evidence(entity, row, trained, now=now))
+        if not good:
+            return ModelInput(values, self._evidence(entity, row, trained, now=now))
+        return ModelInput(values, {**self._row_moments(tuple(row.moments)), "flags": []})
 
     def _hypothetical(
         self, entity: Entity, row: StoredRow, trained: TrainingRanges, *, now: datetime, overrides: Overrides
@@ -127,15 +131,11 @@ class StoreInput:
         except AsOfError as error:
             error.read = _read(row, judged)
             raise
-        return _evidence(row, [*untimely, *trained.flags(row)])
+        return {**row_moments(row.features, row.moments), "flags": [*untimely, *trained.flags(row)]}
 
     async def _lookup(self, entity: Entity) -> StoredRow:
         with self._metrics.lookup_seconds.time():
             return await self._features.lookup(entity)
-
-
-def _evidence(row: StoredRow, flags: Sequence[Flag] = ()) -> Evidence:
-    return {**row_moments(row.features, row.moments), "flags": [*flags]}
 
 
 def _read(row: StoredRow, judged: Sequence[JudgedFeature]) -> ReadValues:

@@ -10,7 +10,7 @@ from time import perf_counter
 from types import MappingProxyType
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -120,14 +120,16 @@ class _Response:
     async def _pass(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            MutableHeaders(scope=message)[REQUEST_ID] = self.scope["state"]["request_id"]
+            headers = [each for each in message.get("headers", ()) if each[0] != RAW_REQUEST_ID]
+            message["headers"] = [*headers, (RAW_REQUEST_ID, self.scope["state"]["request_id"].encode())]
         await self._send(message)
 
 
 def _is_plain_error(message: Message) -> bool:
+    if message["status"] < 400:
+        return False
     media_type = Headers(scope=message).get("content-type", "").partition(";")[0]
-    plain = media_type == "text/plain" or (message["status"], media_type) in BENTOML_ERRORS
-    return message["status"] >= 400 and plain
+    return media_type == "text/plain" or (message["status"], media_type) in BENTOML_ERRORS
 
 
 class Readiness:

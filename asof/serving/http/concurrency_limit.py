@@ -34,8 +34,13 @@ class ConcurrencyLimit:
         return int(self._limit)
 
     @property
+    def room(self) -> int:
+        """How many more requests may begin; negative after the limit fell."""
+        return self.limit - self._in_flight
+
+    @property
     def full(self) -> bool:
-        return self._in_flight >= self.limit
+        return self.room <= 0
 
     @contextmanager
     def slot(self) -> Iterator[None]:

@@ -5,7 +5,7 @@ FastAPI reads a body of any length, and Python's `json` accepts NaN, Infinity an
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Collection
+from collections.abc import Collection
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -22,6 +22,7 @@ BODY_TIMEOUT = 5.0
 MAX_MEMBERS = 10_000
 """Of one object. Pydantic reports each unknown one, and blocks all threads meanwhile."""
 JSON = "application/json"
+CODINGS = frozenset({b"content-encoding", b"transfer-encoding"})
 
 Payload = TypeVar("Payload", bound=BaseModel)
 
@@ -42,7 +43,7 @@ async def read_body(
     content coding, 501 for a transfer coding other than chunked; ClientDisconnect.
     """
     body = await _received(scope, receive, max_bytes, timeout)
-    content_type = Headers(scope=scope).get("content-type", "")
+    content_type = _headers(scope).get(b"content-type", b"").decode("latin-1")
     if body and media_type(content_type) not in kinds:
         wanted = " or ".join(filter(None, kinds))
         raise HTTPException(
@@ -58,13 +59,14 @@ def media_type(content_type: str) -> str:
 
 async def _received(scope: Scope, receive: Receive, max_bytes: int, timeout: float) -> bytes:
     """The body; the rest is not read."""
-    headers = Headers(scope=scope)
-    _require_identity(headers)
-    if int(headers.get("content-length", 0)) > max_bytes:  # before a client that waits for 100 Continue sends it
+    headers = _headers(scope)
+    if not CODINGS.isdisjoint(headers):
+        _require_identity(Headers(scope=scope))
+    if int(headers.get(b"content-length", 0)) > max_bytes:  # before a client that waits for 100 Continue sends it
         raise _too_long(max_bytes)
     try:
         async with asyncio.timeout(timeout):
-            return b"".join([chunk async for chunk in _chunks(receive, max_bytes)])
+            return await _joined(receive, max_bytes)
     except TimeoutError:
         raise HTTPException(408, f"The body did not arrive within {timeout:g} s: send it again.") from None
 
@@ -89,17 +91,22 @@ def validated(data: Any, payload: type[Payload]) -> Payload:
         raise invalid_request({**each, "loc": ("body", *each["loc"])} for each in errors) from error
 
 
-async def _chunks(receive: Receive, max_bytes: int) -> AsyncIterator[bytes]:
-    size, more = 0, True
+async def _joined(receive: Receive, max_bytes: int) -> bytes:
+    chunks, size, more = list[bytes](), 0, True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
-        chunk, more = message.get("body", b""), message.get("more_body", False)
-        size += len(chunk)
+        chunks.append(message.get("body", b""))
+        size, more = size + len(chunks[-1]), message.get("more_body", False)
         if size > max_bytes:
             raise _too_long(max_bytes)
-        yield chunk
+    return b"".join(chunks)
+
+
+def _headers(scope: Scope) -> dict[bytes, bytes]:
+    """Of repeated ones the first."""
+    return dict(reversed(scope["headers"]))
 
 
 def _too_long(max_bytes: int) -> HTTPException:
@@ -123,11 +130,18 @@ def _codings(headers: Headers, name: str) -> set[str]:
 
 def _load(body: bytes) -> Any:
     try:
-        return json.loads(body.decode(), parse_constant=_refuse, object_pairs_hook=_distinct)
+        return DECODER.decode(_text(body))
     except json.JSONDecodeError:
         raise
     except (ValueError, RecursionError) as error:
         raise json.JSONDecodeError(str(error), "", 0) from error
+
+
+def _text(body: bytes) -> str:
+    text = body.decode()
+    if text.startswith("\ufeff"):
+        raise json.JSONDecodeError("Unexpected UTF-8 BOM (decode using utf-8-sig)", text, 0)
+    return text
 
 
 def _refuse(constant: str) -> None:
@@ -141,3 +155,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) < len(pairs):
         raise ValueError("a key occurs twice in one object")
     return members
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse, object_pairs_hook=_distinct)
+"""`json.loads` would make one for each body."""

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from time import monotonic
 from typing import Any, NamedTuple
@@ -37,8 +37,7 @@ Row = Mapping[str, Any]
 FeatureSource = StoreInput | RequestInput
 
 
-@dataclass(frozen=True)
-class Prediction:
+class Prediction(NamedTuple):
     """The use case's answer, the further members on the features behind it, and the model's prediction.
 
     `kept`: how the ledger keeps a single answer; those of a batch are kept later.
@@ -88,6 +87,7 @@ class Predictor:
         self.use_case, self.model, self.lineage, self.worker = worker.use_case, model, lineage, worker
         self.features = features or self._feature_source()
         self._trained = TrainingRanges(replace(model.facts, contract=model.facts.contract.stored))
+        self.identity = identity(model, lineage)
         self.encoder = Encoder(record_of(self.use_case, lineage, model.facts))
         self._batcher: Batcher[_Job, Prediction] = Batcher(self._predict)
         self._in_flight = 0

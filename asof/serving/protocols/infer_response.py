@@ -12,7 +12,7 @@ from asof.serving.batch.keeping import KEPT
 from asof.serving.batch.outcomes import Answered, Item, problem_item
 from asof.serving.http.problems import Occurrence
 from asof.serving.http.strict_json import JSON
-from asof.serving.prediction.predictor import Prediction, Predictor, identity
+from asof.serving.prediction.predictor import Prediction, Predictor
 from asof.targets.tensors import Tensor
 
 EVIDENCE, PROBLEM = "evidence", "problem"
@@ -43,7 +43,7 @@ def item(answered: Answered, default: Predictor, occurrence: Occurrence) -> dict
     predictor = answered.predictor
     evidence = dict(outcome.evidence)
     if predictor is not default:
-        evidence["model"] = identity(predictor.model, predictor.lineage)
+        evidence["model"] = predictor.identity
     return {"score": predictor.model.facts.output.score(outcome.score), EVIDENCE: evidence}
 
 
@@ -100,7 +100,7 @@ def _model(predictor: Predictor) -> bytes:
     """The members on the model as JSON, made once for each predictor. Parameters are texts, numbers or booleans."""
     if (made := _models.get(predictor)) is not None:
         return made
-    known = {name: value for name, value in identity(predictor.model, predictor.lineage).items() if value is not None}
+    known = {name: value for name, value in predictor.identity.items() if value is not None}
     name, version = known.pop("name"), known.pop("version", None)
     members = {"model_name": name} | ({"model_version": version} if version else {}) | {"parameters": known}
     return _models.setdefault(predictor, to_json(members))

@@ -22,23 +22,33 @@ Progress = Callable[[str], None]
 Row = dict[str, Any]
 
 
-def closed_loops(peers: Sequence[Peer], world: World, effort: Effort, progress: Progress) -> list[Row]:
-    """One row for each peer: start, memory, and a row for each number of clients; all medians."""
+def closed_loops(
+    peers: Sequence[Peer], world: World, effort: Effort, progress: Progress
+) -> tuple[list[Row], dict[str, str]]:
+    """One row for each peer: start, memory, and a row for each number of clients; all medians.
+
+    Also the reasons by title of the peers of which a round failed.
+    """
     rounds_of: dict[str, list[Row]] = {peer.name: [] for peer in peers}
+    left_out = dict[str, str]()
     for number in range(effort.rounds):
         for peer in peers:
             if number < effort.slow_rounds or not any(_is_slow(each["loops"]) for each in rounds_of[peer.name]):
                 progress(f"round {number + 1} of {effort.rounds}: {peer.title}")
-                _try_round(rounds_of[peer.name], peer, world, effort, progress)
-    return [_medians(peer, rounds_of[peer.name]) for peer in peers if rounds_of[peer.name]]
+                if reason := _try_round(rounds_of[peer.name], peer, world, effort):
+                    progress(f"LEFT OUT, {peer.title}: {reason}")
+                    left_out[peer.title] = reason
+    rows = [_medians(peer, rounds_of[peer.name]) for peer in peers if rounds_of[peer.name]]
+    return rows, left_out
 
 
-def _try_round(rounds: list[Row], peer: Peer, world: World, effort: Effort, progress: Progress) -> None:
-    """A peer that fails is reported and left out of the table."""
+def _try_round(rounds: list[Row], peer: Peer, world: World, effort: Effort) -> str:
+    """Adds a round, or returns why there is none."""
     try:
         rounds.append(_one_round(peer, world, effort, first=not rounds))
     except (AssertionError, AsOfError, OSError, CalledProcessError) as error:
-        progress(f"LEFT OUT, {peer.title}: {error}")
+        return str(error)
+    return ""
 
 
 def _one_round(peer: Peer, world: World, effort: Effort, *, first: bool) -> Row:

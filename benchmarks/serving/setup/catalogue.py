@@ -3,12 +3,15 @@
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from asof.settings import PROJECT
+from benchmarks.environments.making import MODULE, python_of
 from benchmarks.serving.setup.peer import Peer
-from benchmarks.serving.setup.starting import Server, bento, servers
+from benchmarks.serving.setup.starting import Server, bento, beside_redis, fill_redis, servers
 from benchmarks.serving.setup.world import DEFAULT, FEATURE_SERVICES, FOREST, STOCK_STORE, World, model_of
 
 USUAL, USUAL_ONE, EMPTY, ASOF = "usual-all", "usual-one", "empty-bentoml", "asof-forest"
@@ -18,18 +21,19 @@ PEERS = "benchmarks.serving.peers"
 FOLDER = PROJECT / "benchmarks" / "serving" / "peers"
 ALL, ONE = ("forest-all", "forest, n_jobs=-1"), ("forest-one", "forest, n_jobs=1")
 VARIANTS = {"all": ALL, "one": ONE, "default": ("default", "default model")}
+BOTH = {key: VARIANTS[key] for key in ("one", "default")}
 
 MakeServer = Callable[[World], Server]
 
 
 def catalogue() -> dict[str, Peer]:
     """All peers by name, in the order of the report."""
-    peers = [*_usual(), *_mlflow_and_feast(), *_guides(), *_ceilings(), *_own()]
+    peers = [*_usual(), *_mlflow_and_feast(), *_guides(), *_other_servers(), *_ceilings(), *_own()]
     return {peer.name: peer for peer in peers}
 
 
 def _usual() -> list[Peer]:
-    return [
+    on_postgres = [
         Peer(
             f"usual-{key}",
             f"FastAPI + Feast SDK + pyfunc, {title}",
@@ -39,6 +43,18 @@ def _usual() -> list[Peer]:
         )
         for key, (variant, title) in VARIANTS.items()
     ]
+    on_redis = [
+        Peer(
+            f"redis-{key}",
+            f"FastAPI + Feast SDK on Redis + pyfunc, {title}",
+            "usual",
+            beside_redis(servers(_within("redis", _uvicorn("usual_design", variant)))),
+            model=model_of(variant),
+            prepare=fill_redis,
+        )
+        for key, (variant, title) in BOTH.items()
+    ]
+    return [*on_postgres, *on_redis]
 
 
 def _mlflow_and_feast() -> list[Peer]:
@@ -76,6 +92,36 @@ def _guides() -> list[Peer]:
         probability=lambda response: response[0],
     )
     return [*guides, batchable]
+
+
+def _other_servers() -> list[Peer]:
+    """Servers of environments of their own."""
+    python = [
+        Peer(
+            f"{name}-{key}",
+            f"{title} + Feast SDK + pyfunc, {model}",
+            "guide",
+            servers(_within(name, _module(module, variant))),
+            model=model_of(variant),
+            prepare=partial(_make, name),
+        )
+        for name, title, module in (("litserve", "LitServe", "lit_serve"), ("ray", "Ray Serve", "ray_serve"))
+        for key, (variant, model) in BOTH.items()
+    ]
+    mlserver = [
+        Peer(
+            f"mlserver-{key}",
+            f"MLServer, {model} (no lookup)",
+            "part",
+            servers(_within("mlserver", _module("ml_server", variant, "/v2/models/churn/infer"))),
+            (f"v2-{model_of(variant)}",),
+            model=model_of(variant),
+            probability=lambda response: response["outputs"][0]["data"][1],
+            prepare=partial(_make, "mlserver"),
+        )
+        for key, (variant, model) in BOTH.items()
+    ]
+    return [*mlserver, *python]
 
 
 def _ceilings() -> list[Peer]:
@@ -125,6 +171,24 @@ def _bentoml(name: str, variant: str = "") -> MakeServer:
 def _uvicorn(name: str, variant: str = "") -> MakeServer:
     arguments = (f"{PEERS}.{name}:app", *(() if variant else ("--no-access-log",)))
     return lambda world: Server("uvicorn", arguments, environment=_environment(variant, world.models))
+
+
+def _module(name: str, variant: str, path: str = "/predict") -> MakeServer:
+    return lambda world: Server(f"{PEERS}.{name}", (), path, _environment(variant, world.models))
+
+
+def _within(name: str, make: MakeServer) -> MakeServer:
+    """The server in an environment of its own."""
+
+    def make_within(world: World) -> Server:
+        server = make(world)
+        return replace(server, module=MODULE, arguments=(name, server.module, *server.arguments))
+
+    return make_within
+
+
+def _make(name: str, _: World) -> None:
+    python_of(name)
 
 
 def _environment(variant: str, models: Mapping[str, str]) -> dict[str, str]:

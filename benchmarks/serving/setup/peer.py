@@ -32,7 +32,8 @@ class Peer:
     """`kind` is usual, part, guide, ceiling or asof.
 
     `start(world, folder)` starts it, with its logs in the folder, without waiting until it is ready. `forms` are those
-    of the requests to its URLs. `probability` reads the prediction of `model` (empty: none) from a response.
+    of the requests to its URLs. `probability` reads the prediction of `model` (empty: none) from a response. What
+    `prepare` does, for instance make an environment, is not part of its start.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Peer:
     forms: tuple[str, ...] = ("user",)
     model: str = ""
     probability: Callable[[Any], float] = itemgetter("probability")
+    prepare: Callable[[World], object] = lambda _: None
 
 
 @contextmanager
@@ -50,6 +52,7 @@ def started(peer: Peer, world: World) -> Iterator[Started]:
 
     Raises TimeoutError if it does not start, and AssertionError if it returns other probabilities than its model.
     """
+    peer.prepare(world)
     begun = monotonic()
     with TemporaryDirectory(prefix="asof-bench-") as name, peer.start(world, Path(name)) as running:
         try:

@@ -21,6 +21,7 @@ from benchmarks.serving.setup.world import (
     DEFAULT,
     FEATURE_SERVICES,
     FOREST,
+    JOBLIB,
     OWN_STORE,
     STOCK_STORE,
     STREAMFLOW,
@@ -137,6 +138,7 @@ def _saved(variant: str, estimator: Any, rows: "pd.DataFrame", folder: Path) -> 
     """MLflow's folder of the model, saved as in `training.models.fitting.run_record`; the forest with its n_jobs."""
     if variant in JOBS:
         estimator.set_params(forest__n_jobs=JOBS[variant])
+    import joblib
     import mlflow
     from mlflow.models import infer_signature
 
@@ -153,6 +155,7 @@ def _saved(variant: str, estimator: Any, rows: "pd.DataFrame", folder: Path) -> 
         signature=infer_signature(example, estimator.predict_proba(example)),
         pip_requirements=list(LIBRARIES),
     )
+    joblib.dump(estimator, path / JOBLIB)
     return str(path)
 
 
@@ -180,6 +183,10 @@ def _requests(frames: Frames, folder: Path) -> dict[str, str]:
         "users": [{"user_ids": [user]} for user in users],
         "feast": [{"feature_service": FEATURE_SERVICES[FOREST], "entities": {"user_id": [user]}} for user in users],
         **{model: [_split(frame, row) for row in frame.to_numpy().tolist()] for model, frame in frames.items()},
+        **{
+            f"v2-{model}": [_tensors(frame, row) for row in frame.to_numpy().tolist()]
+            for model, frame in frames.items()
+        },
     }
     files = {}
     for form, bodies in forms.items():
@@ -192,6 +199,21 @@ def _requests(frames: Frames, folder: Path) -> dict[str, str]:
 def _split(frame: "pd.DataFrame", row: list[Any]) -> dict[str, Any]:
     """In the form that MLflow's server parses fastest."""
     return {"dataframe_split": {"columns": list(frame.columns), "data": [row]}}
+
+
+def _tensors(frame: "pd.DataFrame", row: list[Any]) -> dict[str, Any]:
+    """A frame of one row in the Open Inference Protocol, as MLServer reads it: one input a column."""
+    inputs = [
+        {
+            "name": name,
+            "datatype": "BYTES" if isinstance(value, str) else "FP64",
+            "shape": [1],
+            "data": [value],
+            "parameters": {"content_type": "str" if isinstance(value, str) else "np"},
+        }
+        for name, value in zip(map(str, frame), row, strict=True)
+    ]
+    return {"parameters": {"content_type": "pd"}, "inputs": inputs, "outputs": [{"name": "predict_proba"}]}
 
 
 if __name__ == "__main__":

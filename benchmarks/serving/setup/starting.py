@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks.environments.redis_store import redis_server
 from benchmarks.offline.stages import LAST
 from benchmarks.serving.setup.peer import Started
 from benchmarks.serving.setup.world import OWN_STORE, World
@@ -14,6 +15,9 @@ from local.ports import any_free_port
 from local.stack import background
 from local.stack.background import Service
 from local.stack.services import prediction_service
+
+REDIS = "redis"
+"""The folder of its dump."""
 
 Start = Callable[[World, Path], AbstractContextManager[Started]]
 
@@ -48,6 +52,26 @@ def servers(*makes: Callable[[World], Server]) -> Start:
                 background.end(name, folder)
 
     return start
+
+
+def fill_redis(world: World) -> None:
+    """Leaves a dump for `beside_redis`."""
+    with redis_server(world.settings, world.folder / REDIS):
+        pass
+
+
+def beside_redis(start: Start) -> Start:
+    """With a Redis that has the features of the world; its process counts as one of the peer's."""
+
+    @contextmanager
+    def start_both(world: World, folder: Path) -> Iterator[Started]:
+        with (
+            redis_server(world.settings, world.folder / REDIS) as redis,
+            start(replace(world, redis=redis.address), folder) as running,
+        ):
+            yield replace(running, roots=(*running.roots, redis.pid))
+
+    return start_both
 
 
 def bento(model: str, *, workers: int = 1, store: str = OWN_STORE, **ledger: Any) -> Start:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from asof.settings import PROJECT, Settings
+from benchmarks.environments.redis_store import ADDRESS
 from benchmarks.processes import run_json
 
 FOREST, DEFAULT = "forest", "default"
@@ -17,6 +18,8 @@ VARIANTS = ("forest-all", "forest-one", "default")
 
 FEATURE_SERVICES = {FOREST: "churn_v1", DEFAULT: "churn_v2"}
 WIDE_TABLE = "benchmark_wide"
+JOBLIB = "model.joblib"
+"""The model again in MLflow's folder, as MLServer's scikit-learn runtime reads it."""
 OWN_STORE, STOCK_STORE = "online_store.store.WideOnlineStore", "postgres"
 """Feast's types of the online stores: all peers but our service read the stock one."""
 STREAMFLOW = PROJECT.parent / "shared" / "data" / "streamflow"
@@ -27,7 +30,8 @@ class World:
     """`models` are MLflow's folders by variant, and `imported` the same models' tags in BentoML's store.
 
     By model: `bentos` are tags, `compiled` the files of compiled models, `expected` the probabilities of the first
-    users. `requests` are files by form, with one JSON body a line, for the same users in the same order.
+    users. `requests` are files by form, with one JSON body a line, for the same users in the same order. `redis` is the
+    address of a Redis with the features, for peers that read one.
     """
 
     settings: Settings
@@ -39,10 +43,12 @@ class World:
     compiled: Mapping[str, str]
     requests: Mapping[str, str]
     expected: Mapping[str, list[float]]
+    redis: str = ""
 
     def environment(self) -> dict[str, str]:
         """For the process of a peer."""
-        return {**self.settings.environment(), "BENTOML_HOME": str(self.folder / "bentoml"), "PYTHONPATH": str(PROJECT)}
+        own = {"BENTOML_HOME": str(self.folder / "bentoml"), "PYTHONPATH": str(PROJECT), ADDRESS: self.redis}
+        return {**self.settings.environment(), **own}
 
     def first(self, form: str, count: int = 3) -> list[bytes]:
         """The first requests of a form."""

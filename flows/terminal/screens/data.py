@@ -110,3 +110,22 @@ def switch_screen(done: Mapping[str, Any]) -> Screen:
         "previous tables": "dropped" if done["dropped"] else "kept",
     }
     return Screen(f"The online store is {done['after']}: {compared}", facts, next_step=done["next"])
+
+
+def months_screen(done: Mapping[str, Any]) -> Screen:
+    """The months that were dropped or would be, and the versions that rest on them."""
+    months, broken = done["months"], sorted({each for month in done["months"] for each in month["breaks"].values()})
+    if not months:
+        return Screen(f"Nothing to drop: no month of {done['use_case']} ended before {done['before']:%Y-%m-%d}.")
+    rows = [
+        {
+            "partition": each["partition"],
+            "MB": round(each["bytes"] / 1e6),
+            "rows": "" if each["rows"] is None else each["rows"],
+            "versions that rest on it": ", ".join(each["breaks"].values()),
+        }
+        for each in months
+    ]
+    facts = {"cannot be reproduced without them": ", ".join(broken)}
+    verb = "Would drop" if done["dry_run"] else "Dropped"
+    return Screen(f"{verb} {count(len(months), 'month of a table', 'months of tables')}.", facts, {"Months": rows})

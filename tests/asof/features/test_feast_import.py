@@ -23,7 +23,7 @@ compiled = []
 decorators.instrument = lambda function: compiled.append(function.__qualname__) or function
 decorator = typeguard.typechecked
 
-from asof.features.feast_import import import_feast
+from asof.features.feast.imports import import_feast
 import_feast()
 from datetime import timedelta
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from asof.features.feast_messages import feast_messages
+from asof.features.feast.messages import feast_messages
 from asof.features.feature_contract import Feature, FeatureContract
 from asof.features.feature_definition import changed_lines, definition_of, digest_of
 

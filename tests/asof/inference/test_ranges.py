@@ -160,8 +160,10 @@ ROWS = st.builds(
 @given(st.lists(ROWS, min_size=1, max_size=5))
 def test_columns_are_compared_as_rows_are_and_missing_values_are_not(rows: list[StoredRow]) -> None:
     trained = TrainingRanges(FACTS)
-    saw = trained.covers_each(StoredColumns.from_rows(FEATURES, rows)).tolist()
-    assert saw == [trained.flags(each) == [] for each in rows]
+    columns, flags = StoredColumns.from_rows(FEATURES, rows), [trained.flags(each) for each in rows]
+    saw = trained.covers_each(columns).tolist()
+    assert saw == [each == [] for each in flags]
+    assert trained.flags_each(columns) == {number: each for number, each in enumerate(flags) if each}
     assert all(
         trained.covers(each.values) == fine for each, fine in zip(rows, saw, strict=True) if None not in each.values
     )

@@ -32,7 +32,7 @@ class Checkout:
         self.folder = folder
 
     def copy(self, name: str, *edits: tuple[str, str]) -> None:
-        """Churn's folder once more, as docs/adding-a-use-case.md copies one."""
+        """Churn's folder once more, as docs/models/adding-a-use-case.md copies one."""
         shutil.copytree(Path(asof.use_cases.__file__).parent / "churn", self.folder / name)
         for path in (self.folder / name).glob("*.py"):
             text = path.read_text(encoding="utf-8")

@@ -120,7 +120,7 @@ def test_every_command_that_takes_a_use_case_takes_it_first() -> None:
     [("flows switch", "switch-store"), ("flows ingest", "ingest"), ("flows retrain ch", "churn")],
 )
 def test_the_documented_shell_function_completes_commands_and_use_cases(words: str, completions: str) -> None:
-    page = (PROJECT / "docs" / "operations.md").read_text()
+    page = (PROJECT / "docs" / "operations" / "operations.md").read_text()
     (block,) = (each for each in re.findall("```shell\n(.*?)```", page, re.DOTALL) if "complete -o" in each)
     script = f'{block}\nCOMP_WORDS=({words}); COMP_CWORD={words.count(" ")}; _flows; echo "${{COMPREPLY[@]}}"'
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"

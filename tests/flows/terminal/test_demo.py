@@ -72,7 +72,7 @@ def test_an_unknown_use_case_is_one_sentence_however_it_was_named(
     assert done.exit_code == 1
     output = " ".join(done.output.split())
     assert "There is no use case 'telecom'; there are: breast_cancer, churn, diabetes, wine." in output
-    assert "docs/adding-a-use-case.md" in output
+    assert "docs/models/adding-a-use-case.md" in output
 
 
 def test_what_a_stage_imports_ahead_is_locked() -> None:

@@ -72,6 +72,7 @@ def places(scene: Scene, history: History, tmp_path_factory: pytest.TempPathFact
         ("shadow churn", FAILED),  # nothing was scored in shadow
         ("ledger find churn", FAILED),
         ("ledger keep --dry-run --to {folder}", FAILED),  # nothing was kept yet
+        ("snapshots keep churn --dry-run", SUCCEEDED),
         ("outcomes load churn {folder}/none.csv", FAILED),
         ("erase churn {user} --dry-run", SUCCEEDED),
         ("databases", FAILED),

@@ -9,7 +9,7 @@ from feast.feature_view import FeatureViewState
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
 
 from asof.errors import FeatureContractMismatch, FeatureStoreUnavailable
-from asof.features.feast_messages import feast_messages
+from asof.features.feast.messages import feast_messages
 from asof.features.feature_contract import FeatureContract
 from asof.features.feature_store import feature_store, quiet
 from asof.serving.features.online_features import OnlineFeatures

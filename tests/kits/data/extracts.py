@@ -1,6 +1,7 @@
 """For tests of snapshots: small StreamFlow extracts, as bytes by file, and a look at all that the database holds."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +87,24 @@ def fetch(settings: Settings, query: str) -> list[tuple[Any, ...]]:
     """The rows of a query."""
     with psycopg.connect(settings.conninfo()) as connection:
         return connection.execute(query.encode()).fetchall()
+
+
+def unpartitioned(connection: psycopg.Connection[Any], tables: Sequence[str]) -> None:
+    """Makes tables as an older version made them, with the same rows."""
+    for table in tables:
+        statements = f"""
+            CREATE TABLE plain (LIKE {table} INCLUDING ALL);
+            INSERT INTO plain SELECT * FROM {table};
+            DROP TABLE {table};
+            ALTER TABLE plain RENAME TO {table};
+            CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}
+                FOR EACH STATEMENT EXECUTE FUNCTION asof_refuse_rewrite()"""
+        connection.execute(statements.encode())
+
+
+def add_months(connection: psycopg.Connection[Any], tables: Sequence[str], first: datetime, last: datetime) -> None:
+    """Makes the partitions of each table, for rows that do not come by a load."""
+    query = """
+        SELECT months.make_month(name, month) FROM unnest(%s::text[]) AS name,
+            generate_series(date_trunc('month', %s::timestamptz, 'UTC'), %s, '1 month') AS month"""
+    connection.execute(query, ([*tables], first, last))

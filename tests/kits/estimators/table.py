@@ -1,4 +1,4 @@
-"""The table of docs/estimators.md: each estimator and what becomes of it."""
+"""The table of docs/models/estimators.md: each estimator and what becomes of it."""
 
 from collections.abc import Mapping
 

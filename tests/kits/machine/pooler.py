@@ -1,4 +1,4 @@
-"""Debian's PgBouncer in transaction mode, configured as docs/replicas.md says."""
+"""Debian's PgBouncer in transaction mode, configured as docs/scale/replicas.md says."""
 
 import configparser
 import os
@@ -18,7 +18,7 @@ from local.embedded_postgres.system_account import account_for
 from tests.kits.machine.free_port import free_port
 
 PROGRAM = "/usr/sbin/pgbouncer"
-DOCUMENTED = (PROJECT / "docs" / "replicas.md").read_text().partition("```ini\n")[2].partition("```")[0]
+DOCUMENTED = (PROJECT / "docs" / "scale" / "replicas.md").read_text().partition("```ini\n")[2].partition("```")[0]
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from local.chart.tools import Document, read, render, tool
 from local.stack.stack_secrets import make_secrets
 from tests.repository.test_documents import parse
 
-PAGE = PROJECT / "docs" / "kubernetes.md"
+PAGE = PROJECT / "docs" / "operations" / "kubernetes.md"
 PARTS, WORKLOAD = "asof/templates/_parts.tpl", "asof/templates/prediction/workload.yaml"
 SCALING, SERVICE = "asof/templates/prediction/scaling.yaml", "asof/templates/prediction/service.yaml"
 JOBS, EXPORTER = "asof/templates/hooks/jobs.yaml", "asof/templates/offline/exporter.yaml"

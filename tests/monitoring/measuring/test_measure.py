@@ -16,6 +16,7 @@ from monitoring.measuring.measure import Measured, Wanted, measure
 from monitoring.measuring.training import Training
 from monitoring.measuring.windows import states_of
 from monitoring.records.figure import Subject, Verdict
+from tests.kits.data.extracts import add_months
 from tests.kits.ledger.answers import MadeAnswer, add_answers, empty, ledger
 from training.data.snapshots.tables import prepare_tables
 
@@ -69,6 +70,7 @@ def values(done: Measured, subject: Subject, version: str = "1", as_of: datetime
 def label(settings: Settings, as_of: datetime, known_at: datetime, *users: str) -> None:
     name = CHURN.extract.labels.name
     with psycopg.connect(settings.conninfo()) as connection:
+        add_months(connection, [name], as_of, as_of)
         for user in users:
             connection.execute(INSERT_LABEL.replace("labels", name), (user, as_of, known_at))
         connection.execute(INSERT_LOAD, (as_of, known_at, json.dumps({f"{name}.csv": {"new_rows": len(users)}})))

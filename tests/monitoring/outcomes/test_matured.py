@@ -19,6 +19,7 @@ from asof.use_cases import load
 from monitoring.outcomes.labels import known_labels
 from monitoring.outcomes.matured import JoinedOutcomes, join_outcomes
 from monitoring.outcomes.maturity import Maturity
+from tests.kits.data.extracts import add_months
 from tests.kits.ledger.answers import MadeAnswer, add_answers, ledger, request_of
 from tests.kits.machine.databases import fresh
 from tests.kits.models.keyed import Keyed
@@ -45,6 +46,8 @@ def own(server: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         ledger(server, tmp_path_factory.mktemp("l")) as other,
     ):
         prepare_tables(labels, CHURN.extract)
+        with psycopg.connect(labels.conninfo()) as connection:
+            add_months(connection, [LABELS], datetime(2020, 1, 1, tzinfo=UTC), datetime(2024, 12, 31, tzinfo=UTC))
         with psycopg.connect(other.ledger_conninfo()) as connection:
             connection.execute("SELECT ledger.make_partitions('2020-01-01', '2024-12-31')")
         yield labels.model_copy(update={"ledger_url": other.postgres_url})
@@ -264,6 +267,7 @@ def test_given_features_make_each_request_a_case_and_labels_are_those_of_the_ent
         add_answers(connection, *made)
     with psycopg.connect(own.conninfo()) as connection:
         known_at = as_of + 40 * DAY
+        add_months(connection, ["shop_returns"], as_of, as_of)
         insert = "INSERT INTO shop_returns (customer_id, as_of, created_at, returned) VALUES ('c1', %s, %s, true)"
         connection.execute(insert, (as_of, known_at))
         connection.execute(INSERT_LOAD, (as_of, known_at, json.dumps({"shop_returns.csv": {"new_rows": 1}})))
@@ -278,6 +282,7 @@ def test_an_entity_of_several_keys_is_named_as_in_the_ledger(own: Settings) -> N
     prepare_tables(own, pair.extract)
     entities = [(f"00000000-0000-0000-0000-{n:012x}", n - 3, text) for n, text in enumerate(odd)]
     with psycopg.connect(own.conninfo()) as connection, connection.cursor() as cursor:
+        add_months(connection, ["pairs_labels"], as_of, as_of)
         insert = "INSERT INTO pairs_labels (id, shop, who, as_of, created_at, good) VALUES (%s, %s, %s, %s, %s, true)"
         cursor.executemany(insert, [(*entity, as_of, as_of) for entity in entities])
     labels = known_labels(own, pair.extract, as_of, as_of, as_of)

@@ -1,5 +1,6 @@
 """Scoring and training sets on a Ray cluster of two nodes, one of which is killed: the same as here."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ AddNode = Callable[..., Callable[[], None]]
 
 @pytest.fixture(scope="module")
 def crowd(settings: Settings) -> Crowd:
-    return make_crowd(settings, users=20_000, size=2_000)
+    """ASOF_TEST_USERS=1000000 makes them a million: six minutes, once."""
+    users = int(os.environ.get("ASOF_TEST_USERS", "20000"))
+    return make_crowd(settings, users=users, size=users // 20)
 
 
 @pytest.fixture

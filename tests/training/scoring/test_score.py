@@ -24,6 +24,7 @@ from tests.kits.models import scoring as kit
 from tests.kits.models.scoring import AS_OF, CHURN, MAY, NEWCOMER, Scene, of, timeless
 from tests.kits.service import serving as serving_kit
 from training.features.datasets.point_in_time import joined_rows
+from training.features.datasets.point_in_time_sql import JoinStrategy
 from training.features.materialisation.feature_registry import apply_features
 from training.features.materialisation.materialise import materialise
 from training.scoring.parquet import MANIFEST, RUN
@@ -163,17 +164,19 @@ def test_the_features_are_those_of_a_training_set_of_the_same_moments(
     assert moments[0] != moments[1]
 
 
-def test_a_source_without_an_index_gives_the_same_rows(copy_of_scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_strategy_of_the_join_gives_the_same_rows(copy_of_scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     moments = []
-    for way in (lambda *_: True, lambda *_: False):
-        monkeypatch.setattr("training.features.datasets.point_in_time.uses_key_index", way)
+    for strategy in JoinStrategy:
+        monkeypatch.setattr(
+            "training.features.datasets.point_in_time.chosen_strategy", lambda *_, chosen=strategy: chosen
+        )
         moments.append(datetime.now(UTC))
         copy_of_scene.score(known_at=moments[-1])
-    by_key, by_set = (
+    by_key, by_moment, by_set = (
         [row | {"known_at": None} for row in timeless(kit.kept(copy_of_scene.settings)) if row["known_at"] == at]
         for at in moments
     )
-    assert by_key == by_set != []
+    assert by_key == by_moment == by_set != []
 
 
 def test_a_version_that_is_not_compiled_scores_the_same(copy_of_scene: Scene) -> None:

@@ -21,8 +21,8 @@ from tests.kits.models.training import made_up_set, regression, small_use_case
 from training.metrics.classification import cost_curve
 from training.metrics.multiclass import never_cheapest
 from training.models.compilation.compile import compile_model
+from training.models.evaluation.cards.model_card import model_card
 from training.models.evaluation.evaluate import figures_of
-from training.models.evaluation.model_card import model_card
 from training.models.fitting.fit import FittedModel, divide, fit_model
 from training.models.fitting.train import TrainedModel
 

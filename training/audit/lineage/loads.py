@@ -12,6 +12,7 @@ from psycopg.rows import dict_row
 
 from training.data.extracts.files.data_files import file_digest
 from training.data.snapshots.erased import tombstones
+from training.data.snapshots.months.dropped import dropped_rows
 from training.data.snapshots.owned_tables import table_exists, views
 from training.data.snapshots.tables import Connection
 
@@ -91,12 +92,15 @@ class Loads:
         return Load(**fields, in_table=in_table, erased=erased, on_disk=compare(file, row["sha256"]))
 
     def _erasures_explain(self, table: str) -> bool:
-        """Whether all rows that a table lacks of those that were loaded are the ones that its tombstones count."""
+        """Whether all rows that a table lacks of those that were loaded, and that retention has not dropped, are the
+        ones that its tombstones count.
+        """
         if table not in self._explained:
             query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier("public", table))
             (here,) = self._connection.execute(query).fetchone() or (0,)
             loaded = sum(row["new_rows"] for (name, *_), row in self._loads.items() if name == table)
-            self._explained[table] = loaded - here == self._erased(f"public.{table}")
+            missing = loaded - here - dropped_rows(self._connection, table)
+            self._explained[table] = missing == self._erased(f"public.{table}")
         return self._explained[table]
 
     def _erased(self, place: str) -> int:

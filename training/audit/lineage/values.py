@@ -19,6 +19,7 @@ from asof.ledger.reading.kept_answer import KeptValue
 from asof.settings import Settings
 from training.audit.lineage.answers import Answer
 from training.audit.lineage.loads import Load, Loads
+from training.data.snapshots.months.dropped import dropped_moment
 from training.data.snapshots.owned_tables import table_exists
 from training.data.snapshots.tables import Connection
 from training.features.datasets.point_in_time_sql import ViewSource, listed
@@ -121,7 +122,8 @@ class _Tracer:
                 broken = self.loads.problem(source.name, load, rows) or _differences(values)
                 origin = replace(origin, created_at=created, load=load, values=values)
                 return replace(origin, deduced=self._deduced(last), broken=broken)
-        return replace(origin, broken=f"{source.name} holds no row of that moment: others wrote this value.")
+        dropped = dropped_moment(self.connection, source.name, as_of)
+        return replace(origin, broken=dropped or f"{source.name} holds no row of that moment: others wrote this value.")
 
     def _last(self, view: str) -> Materialised | None:
         """The last materialisation that had ended when the answer was given."""

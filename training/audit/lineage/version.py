@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import psycopg
+
 from asof.errors import ConfigurationError, ModelError
 from asof.settings import Settings
 from asof.use_case import UseCase
 from training.audit.lineage.training_set import SetOrigin, set_origin
+from training.data.snapshots.months.dropped import dropped_of_run
 from training.release.promotion.history import Entry, read_history, reading
 from training.release.registry.versions import LoggedModel, verified_folder
 from training.tracking.registry_tables import open_registry
@@ -70,7 +73,7 @@ def version_chain(settings: Settings, use_case: UseCase, model: LoggedModel) -> 
         training=_training(open_registry(settings).get_run(model.run_id), model),
         signature=signature,
         training_set=training_set,
-        broken=(*untrusted, *_contradictions(promotions, model), *training_set.broken),
+        broken=(*untrusted, *_contradictions(promotions, model), *training_set.broken, *_dropped(settings, model)),
     )
 
 
@@ -106,6 +109,12 @@ def _promotions(settings: Settings, model: LoggedModel) -> tuple[Entry, ...]:
     with reading(settings) as connection:
         entries = read_history(connection, model.name) if model.version else []
     return tuple(entry for entry in entries if model.version in (entry.version, entry.previous))
+
+
+def _dropped(settings: Settings, model: LoggedModel) -> Iterator[str]:
+    with psycopg.connect(settings.conninfo()) as connection:
+        if sentence := dropped_of_run(connection, model.run_id):
+            yield sentence
 
 
 def _contradictions(promotions: tuple[Entry, ...], model: LoggedModel) -> Iterator[str]:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import psycopg
+
 from asof.errors import TrainingSetError
 from asof.model_facts import ModelFacts
 from asof.settings import Settings
@@ -14,6 +16,7 @@ from asof.trust.trusted_types import load_trusted
 from asof.use_case import UseCase
 from training.audit.environment import Drift, environment_drift
 from training.audit.reproduction.rebuilt import Rebuilt, compare_sets
+from training.data.snapshots.months.dropped import dropped_of_run
 from training.features.datasets.dataset import build_training_set
 from training.features.datasets.training_set import TrainingSet
 from training.models.evaluation.evaluate import figures_of
@@ -73,9 +76,11 @@ class Reproduction:
 def reproduce(settings: Settings, use_case: UseCase, version: ModelVersion) -> Reproduction:
     """Builds the version's training set as known then, fits its estimator on it, and compares both.
 
-    Raises TrainingSetError if there is no such set any more, ModelError if a derived column is gone or the version's
-    file is not to be trusted, ConfigurationError if the estimator is gone.
+    Raises TrainingSetError if there is no such set any more, because retention has dropped rows of it or otherwise,
+    ModelError if a derived column is gone or the version's file is not to be trusted, ConfigurationError if the
+    estimator is gone.
     """
+    _require_rows(settings, version)
     client, facts, recipe = open_registry(settings), version.facts, _as_trained(use_case, version.facts)
     service = facts.contract.feature_service
     now = build_training_set(settings, recipe, facts.as_of, known_at=facts.known_at, feature_service=service)
@@ -105,6 +110,12 @@ def reproduce(settings: Settings, use_case: UseCase, version: ModelVersion) -> R
         environment=drift,
         not_compared=tuple(missing),
     )
+
+
+def _require_rows(settings: Settings, version: ModelVersion) -> None:
+    with psycopg.connect(settings.conninfo()) as connection:
+        if dropped := dropped_of_run(connection, version.run_id):
+            raise TrainingSetError(f"{version.name} version {version.version} cannot be reproduced any more. {dropped}")
 
 
 def _as_trained(use_case: UseCase, facts: ModelFacts) -> UseCase:

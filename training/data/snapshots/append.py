@@ -18,6 +18,7 @@ from pyarrow import csv
 
 from asof.errors import HistoryError
 from asof.extracts.schema import RawTable
+from training.data.snapshots.months.schema import require_month
 from training.data.snapshots.tables import Connection, column_definitions, value_types
 
 log = logging.getLogger(__name__)
@@ -67,8 +68,10 @@ def append(connection: Connection, table: RawTable, times: Times) -> int:
     """Adds the staged rows that are new or differ from the newest known version of (keys..., as_of); returns how many.
 
     `connection` must be that of a `load_transaction`. Raises HistoryError if rows would be added although the table
-    holds rows of this as_of with the same or a later created_at: that would change what was known then.
+    holds rows of this as_of with the same or a later created_at, which would change what was known then, or if its
+    month was dropped.
     """
+    require_month(connection, table.name, times.as_of)
     target = _Target(connection, table, times)
     rows, newest, kept = target.value(COUNT_STAGED), target.value(NEWEST_CREATED_AT), 0
     if newest is None:

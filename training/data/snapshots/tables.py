@@ -2,7 +2,8 @@
 
 A table that is used in place has a view instead.
 
-A row is keyed by (keys..., as_of, created_at): the moment that it describes, and the moment when it was known.
+A row is keyed by (keys..., as_of, created_at): the moment that it describes, and the moment when it was known. Tables
+are partitioned by the month of `as_of` (`training.data.snapshots.months`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,8 @@ from asof.extracts.schema import ExtractSchema, Kind, RawTable
 from asof.extracts.sources import InPlace
 from asof.settings import Settings
 from training.data.snapshots.in_place import use_in_place
+from training.data.snapshots.months.adoption import adopt_table, plain_tables
+from training.data.snapshots.months.schema import PARTITIONED_BY, create_months
 from training.data.snapshots.owned_tables import claim_tables, explain_missing_privilege, require_own_tables
 
 Connection = psycopg.Connection[TupleRow]
@@ -74,12 +77,19 @@ LOAD_LOCK = 0x41734F66
 
 
 def prepare_tables(settings: Settings, schema: ExtractSchema) -> None:
-    """Creates the missing tables. Safe to repeat, and for several processes at once.
+    """Creates the missing tables, and partitions those of an older version, each in a transaction of its own.
 
-    Raises ConfigurationError if a table has other columns, or belongs to another use case.
+    Safe to repeat, and for several processes at once. Raises ConfigurationError if a table has other columns, or
+    belongs to another use case.
     """
+    names = [table.name for table in (*schema.tables, schema.labels)]
     with load_transaction(settings) as connection:
         create_tables(connection, schema)
+        plain = plain_tables(connection, names)
+    for name in plain:
+        with load_transaction(settings) as connection:
+            if plain_tables(connection, [name]):
+                adopt_table(connection, name)
 
 
 @contextmanager
@@ -104,6 +114,8 @@ def create_tables(connection: Connection, schema: ExtractSchema) -> None:
     with explain_missing_privilege(connection, f"Table public.{absent[0].name if absent else 'loads'}"):
         if absent or connection.execute(KNOWS_ERASURE).fetchone() == (False,):
             connection.execute(REFUSE_REWRITE)
+        if absent:
+            create_months(connection)
         for table in absent:
             _create(connection, table)
         if not _columns(connection, "loads"):
@@ -160,7 +172,9 @@ def _create(connection: Connection, table: RawTable) -> None:
         "index": sql.Identifier(f"{table.name}_as_of_created_at"),
     }
     connection.execute(
-        sql.SQL("CREATE TABLE {table} ({columns}, PRIMARY KEY ({keys}, as_of, created_at))").format(**names)
+        sql.SQL("CREATE TABLE {table} ({columns}, PRIMARY KEY ({keys}, as_of, created_at))" + PARTITIONED_BY).format(
+            **names
+        )
     )
     # For Feast's reads of a time span, and for loads: the primary key begins with those of the entity.
     connection.execute(sql.SQL("CREATE INDEX {index} ON {table} (as_of, created_at)").format(**names))

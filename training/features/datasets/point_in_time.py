@@ -5,6 +5,7 @@ million users, and quadratic time if the planner expects few rows: ours looks at
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -37,15 +38,15 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
 # For one transaction each: use indexes, and never join sets by nested loops.
+INDEXES = {"enable_seqscan": "off", "enable_bitmapscan": "off", "max_parallel_workers_per_gather": "0", "jit": "off"}
+SETS = {"enable_nestloop": "off", "work_mem": "64MB", "jit": "off"}
 PLANNER_SETTINGS = {
-    JoinStrategy.INDEX_LOOKUP: {
-        "enable_seqscan": "off",
-        "enable_bitmapscan": "off",
-        "max_parallel_workers_per_gather": "0",
-        "jit": "off",
-    },
-    JoinStrategy.SET_JOIN: {"enable_nestloop": "off", "work_mem": "64MB", "jit": "off"},
+    JoinStrategy.INDEX_LOOKUP: INDEXES,
+    JoinStrategy.MOMENT_JOIN: {**INDEXES, **SETS, "enable_hashjoin": "off"},  # hashing wide rows takes longer
+    JoinStrategy.SET_JOIN: SETS,
 }
+MAX_ROWS_READ = 2
+"""Rows of the moment that a `MOMENT_JOIN` may read for each entity: of a small sample of them, lookups are cheaper."""
 
 
 @dataclass(frozen=True)
@@ -204,17 +205,24 @@ def _view_source(
 
 @contextmanager
 def planned_query(tables: KnownTables, queries: Mapping[JoinStrategy, sql.Composed]) -> Iterator[sql.Composed]:
-    """One of two equivalent queries, in a transaction with its PLANNER_SETTINGS.
-
-    `INDEX_LOOKUP` if the planner looks each entity up through an index, else `SET_JOIN`: never quadratic.
-    """
-    lookup = JoinStrategy.INDEX_LOOKUP
-    with tables.connection.transaction():
-        _set(tables, PLANNER_SETTINGS[lookup])
-        strategy = lookup if uses_key_index(tables.connection, queries[lookup]) else JoinStrategy.SET_JOIN
+    """One of three equivalent queries, in a transaction with its PLANNER_SETTINGS."""
+    strategy = chosen_strategy(tables, queries)
     with tables.connection.transaction():
         _set(tables, PLANNER_SETTINGS[strategy])
         yield queries[strategy]
+
+
+def chosen_strategy(tables: KnownTables, queries: Mapping[JoinStrategy, sql.Composed]) -> JoinStrategy:
+    """The first whose lookups use an index, `MOMENT_JOIN` only where most entities have a row of the moment.
+
+    `SET_JOIN` if none does: never quadratic.
+    """
+    for strategy, most in ((JoinStrategy.MOMENT_JOIN, MAX_ROWS_READ), (JoinStrategy.INDEX_LOOKUP, math.inf)):
+        with tables.connection.transaction():
+            _set(tables, PLANNER_SETTINGS[strategy])
+            if uses_key_index(tables.connection, queries[strategy], most_read=most):
+                return strategy
+    return JoinStrategy.SET_JOIN
 
 
 def _set(tables: KnownTables, settings: dict[str, str]) -> None:

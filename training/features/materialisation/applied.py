@@ -17,7 +17,7 @@ import psycopg
 from asof import __version__
 from asof.errors import FeatureContractMismatch
 from asof.features import feature_store
-from asof.features.feast_registry import read_all, registry_conninfo
+from asof.features.feast.registry import read_all, registry_conninfo
 from asof.settings import Settings
 from training.data.snapshots.owned_tables import create_if_absent, table_exists
 

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from asof.errors import ConfigurationError
-from asof.features.feast_import import import_feast
+from asof.features.feast.imports import import_feast
 from asof.features.feature_store import quiet
 from asof.features.feature_support import require_readable, require_takeable
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from asof.errors import ConfigurationError
 from asof.extracts.schema import Kind
-from asof.features.feast_import import import_feast
+from asof.features.feast.imports import import_feast
 from asof.features.feature_store import REPOSITORY, feature_store
 from asof.features.join_keys import JoinKey, JoinKeys, keys_of_views, require_keys
 from asof.inference.wide_reader import WIDE

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import sql
 
-from asof.features.feast_registry import read_all, registry_conninfo, state_of
+from asof.features.feast.registry import read_all, registry_conninfo, state_of
 from asof.features.feature_store import configuration, feature_store, quiet
 from asof.settings import Settings
 from training.features.materialisation.plans import Planner, ViewPlan, view_facts

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 
 from asof.errors import ConfigurationError
-from asof.features.feast_registry import dtype_of
+from asof.features.feast.registry import dtype_of
 from asof.features.feature_definition import definition_of
 from training.features.materialisation.watermarks import NO_WATERMARK, Watermarks
 

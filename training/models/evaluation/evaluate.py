@@ -12,8 +12,8 @@ from training.metrics import plots
 from training.metrics.classification import Floats
 from training.models.compilation.agreement import run
 from training.models.evaluation.ablation import Ablation, ablate, metrics_of
+from training.models.evaluation.cards.model_card import MODEL_CARD, model_card
 from training.models.evaluation.contributions import contributions, picture
-from training.models.evaluation.model_card import MODEL_CARD, model_card
 from training.models.evaluation.reference_file import record_reference
 from training.models.evaluation.seal import golden_rows, log_compiled, log_explainer, seal
 from training.models.fitting.fit import FittedModel, predictions

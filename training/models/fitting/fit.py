@@ -160,8 +160,8 @@ def _built(chosen: Estimator, side: TrainingSet, random_state: int) -> "BaseEsti
         if not is_missing_library(error):
             raise
         raise ConfigurationError(
-            f"The estimator needs a library that is not installed ({error}): install it (docs/boosters.md), or use an "
-            "estimator of scikit-learn."
+            f"The estimator needs a library that is not installed ({error}): install it "
+            "(docs/models/boosters.md), or use an estimator of scikit-learn."
         ) from error
 
 

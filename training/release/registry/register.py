@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from asof.settings import Settings
+from training.models.evaluation.cards.model_card import MODEL_CARD, with_version
 from training.models.evaluation.evaluate import Evaluation
-from training.models.evaluation.model_card import MODEL_CARD, with_version
 from training.models.fitting.run_record import short_digests
 from training.release.registry.versions import ModelVersion, read_version, verified_folder
 from training.tracking.artifacts import run_artifact

@@ -10,7 +10,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from asof.errors import FeatureStoreUnavailable
-from asof.features.feast_registry import missing_in_registry
+from asof.features.feast.registry import missing_in_registry
 from asof.features.feature_contract import FeatureContract
 from asof.features.feature_store import close, definition_records, feature_store, open_feature_store, read_contract
 from asof.features.join_keys import Entity

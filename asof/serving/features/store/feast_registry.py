@@ -3,7 +3,7 @@
 import psycopg
 
 from asof.features.definition_records import read_records
-from asof.features.feast_registry import read_service
+from asof.features.feast.registry import read_service
 from asof.inference.policies import RegisteredFeatures, view_policy
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from asof.errors import ConfigurationError, FeatureContractMismatch, FeatureStoreUnavailable
-from asof.features.feast_registry import registry_conninfo
+from asof.features.feast.registry import registry_conninfo
 from asof.features.feature_contract import FeatureContract
 from asof.features.feature_store import configuration
 from asof.inference.policies import RegisteredFeatures, require_same

@@ -9,7 +9,7 @@ from flows.terminal.screens.screen import Screen, cell, count
 
 SHOWN = 20
 """Rows of a table; --json has all."""
-READ_FILES = "read the months' files, as in docs/operations.md; --json has their paths"
+READ_FILES = "read the months' files, as in docs/operations/operations.md; --json has their paths"
 
 
 def answers_screen(found: Mapping[str, Any]) -> Screen:
@@ -18,7 +18,9 @@ def answers_screen(found: Mapping[str, Any]) -> Screen:
         text = f"The ledger has no such answer of {use_case}."
         if moved:
             return Screen(f"{text[:-1]}; months that may have it were moved.", tables=moved, next_step=READ_FILES)
-        return Screen(text, next_step="a service keeps its answers with ASOF_LEDGER=process; see docs/ledger.md")
+        return Screen(
+            text, next_step="a service keeps its answers with ASOF_LEDGER=process; see docs/monitoring/ledger.md"
+        )
     newest = " (the newest; --limit shows more)" if len(answers) == found["limit"] else ""
     headline = f"{count(len(answers), 'answer')} of {use_case}{newest}."
     if len(answers) == 1:

@@ -1,4 +1,4 @@
-"""The queries and Feast sources of docs/ledger.md, run against a ledger whose content is known."""
+"""The queries and Feast sources of docs/monitoring/ledger.md, run against a ledger whose content is known."""
 
 import re
 from datetime import timedelta
@@ -18,7 +18,7 @@ from asof.ledger.reading.kept_answer import KeptAnswer
 from asof.settings import PROJECT, Settings, export
 from tests.kits.service.ledger import FEBRUARY, encoder, keep, rows
 
-PAGE = (PROJECT / "docs" / "ledger.md").read_text(encoding="utf-8")
+PAGE = (PROJECT / "docs" / "monitoring" / "ledger.md").read_text(encoding="utf-8")
 QUERIES = re.findall(r"^```sql\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 (PYTHON,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 FEATURES = (Feature("monthly_fee", "money_fv", "Float64"), Feature("plan", "plan_fv", "String"))

@@ -9,6 +9,7 @@ import pytest
 from asof.errors import TrainingSetError
 from asof.model_facts import Split
 from asof.settings import Settings
+from tests.kits.data.extracts import add_months
 from tests.kits.data.history import CHURN, History, moment
 from training.features.datasets.dataset import build_training_set, newest_labelled
 
@@ -156,6 +157,7 @@ def test_labels_that_were_corrected_down_to_one_class_are_refused_from_then_on(
     as_of = moment(history.plan.as_of(0)) - timedelta(days=31 * months)
     days = [as_of + timedelta(days=day) for day in range(3)]
     with psycopg.connect(history.settings.conninfo()) as connection:
+        add_months(connection, ["users", "labels"], as_of, as_of)
         connection.execute(
             "INSERT INTO users SELECT DISTINCT ON (user_id) (jsonb_populate_record(u, jsonb_build_object("
             " 'as_of', %s::timestamptz, 'created_at', %s::timestamptz))).* FROM users u ORDER BY user_id",

@@ -17,6 +17,7 @@ from psycopg import sql
 
 from asof.settings import Settings, export
 from asof.use_cases import load
+from tests.kits.data.extracts import TABLES, add_months
 from training.data.snapshots.tables import prepare_tables
 from training.features.datasets.dataset import build_training_set
 from training.features.datasets.training_set import TrainingSet
@@ -133,6 +134,7 @@ def tables(settings: Settings) -> Settings:
     prepare_tables(settings, CHURN.extract)
     apply_features(settings)
     with psycopg.connect(settings.conninfo()) as connection:
+        add_months(connection, TABLES, LABELLED - timedelta(days=1000), LABELLED + timedelta(days=300))
         for user, label in (("anchor-0", False), ("anchor-1", True)):
             connection.execute("INSERT INTO users VALUES (%s, %s, %s)", (user, LABELLED, LABELLED))
             connection.execute("INSERT INTO labels VALUES (%s, %s, %s, %s)", (user, LABELLED, LABELLED, label))

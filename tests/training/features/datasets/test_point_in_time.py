@@ -21,7 +21,7 @@ from tests.kits.machine.databases import fresh
 from training.data.snapshots.reading.copy_query import copy_rows
 from training.data.snapshots.reading.known_at import tables_known_at
 from training.features.datasets.dataset import build_training_set
-from training.features.datasets.point_in_time import PLANNER_SETTINGS, joined_rows
+from training.features.datasets.point_in_time import PLANNER_SETTINGS, chosen_strategy, joined_rows
 from training.features.datasets.point_in_time_sql import JoinStrategy, ViewSource, join
 from training.features.datasets.rows_digest import TYPES
 from training.features.datasets.training_set import frame_of
@@ -51,17 +51,15 @@ def feasts_own(history: History, as_of: datetime, *, known_at: datetime, service
 
 @pytest.fixture(params=list(JoinStrategy))
 def strategy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> JoinStrategy:
-    """Either strategy, whichever the plan would have chosen."""
-    monkeypatch.setattr(
-        "training.features.datasets.point_in_time.uses_key_index", lambda *_: request.param is JoinStrategy.INDEX_LOOKUP
-    )
+    """Each strategy, whichever the plan would have chosen."""
     chosen: JoinStrategy = request.param
+    monkeypatch.setattr("training.features.datasets.point_in_time.chosen_strategy", lambda *_: chosen)
     return chosen
 
 
 @pytest.mark.parametrize("service", ["churn_v1", "churn_v2"])
 @pytest.mark.parametrize(("as_of", "known_at"), MOMENTS)
-def test_both_strategies_give_what_feasts_own_join_gives(
+def test_every_strategy_gives_what_feasts_own_join_gives(
     history: History, strategy: JoinStrategy, service: str, as_of: str, known_at: str
 ) -> None:
     described, known = (datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (as_of, known_at))
@@ -72,7 +70,7 @@ def test_both_strategies_give_what_feasts_own_join_gives(
     pd.testing.assert_frame_equal(ours, theirs[ours.columns].astype(ours.dtypes))
 
 
-def test_both_strategies_are_one_set_under_one_fingerprint(history: History, strategy: JoinStrategy) -> None:
+def test_all_strategies_give_one_set_under_one_fingerprint(history: History, strategy: JoinStrategy) -> None:
     built = build_training_set(history.settings, CHURN, JANUARY, known_at=moment(history.plan.as_of(3)))
     known = build_training_set(history.settings, CHURN, JANUARY, known_at=moment(history.plan.as_of(3)))
     assert built.fingerprint == known.fingerprint
@@ -146,12 +144,32 @@ def test_an_index_that_only_gives_the_order_is_no_help(loose: psycopg.Connection
     assert not uses_key_index(loose, query())
 
 
-def test_both_strategies_find_the_same_in_any_source(loose: psycopg.Connection[Any]) -> None:
+@pytest.mark.parametrize("strategy", [JoinStrategy.INDEX_LOOKUP, JoinStrategy.MOMENT_JOIN])
+def test_all_strategies_find_the_same_in_any_source(loose: psycopg.Connection[Any], strategy: JoinStrategy) -> None:
+    """Two in three users have a row of the moment; some have several, some have nulls."""
+    loose.execute("UPDATE loose SET as_of = as_of - interval '1 day' WHERE x::int % 3 = 2")
+    loose.execute("INSERT INTO loose SELECT user_id, as_of, created_at + interval '1 h', -x FROM loose WHERE x < 900")
+    loose.execute("INSERT INTO loose SELECT user_id, as_of - interval '9 d', created_at, 0 FROM loose")
+    loose.execute("UPDATE loose SET x = NULL WHERE x::int % 7 = 0 AND x <> 0")
     by_set = rows(loose, query(JoinStrategy.SET_JOIN))
     loose.execute("CREATE INDEX ON loose (user_id, as_of, created_at)")
-    by_key = rows(loose, query())
+    by_key = rows(loose, query(strategy))
     assert by_key == by_set
     assert len({x for x, _ in by_key.values()} - {None}) > 300
+
+
+def test_the_rows_of_the_moment_are_joined_where_most_entities_have_one(history: History) -> None:
+    """Else the few entities of a sample would be joined to the rows of all."""
+    known = moment(history.plan.as_of(3))
+    for sample, expected in ((1.0, JoinStrategy.MOMENT_JOIN), (0.01, JoinStrategy.INDEX_LOOKUP)):
+        extract = replace(EXTRACT, sample=sample)
+        source = ViewSource(
+            "u", "users", {"user_id": "user_id"}, "as_of", "created_at", 0, {"has_family": "has_family"}
+        )
+        queries = {each: join((source,), extract, JANUARY, each) for each in JoinStrategy}
+        with tables_known_at(history.settings, extract, as_of=JANUARY, known_at=known) as tables:
+            tables.connection.execute("ANALYZE public.users, public.labels")
+            assert chosen_strategy(tables, queries) is expected
 
 
 @pytest.mark.parametrize("strategy", list(JoinStrategy))

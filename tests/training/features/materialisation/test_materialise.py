@@ -12,6 +12,7 @@ from feast import FeatureStore
 
 from asof.features.feature_store import feature_store
 from online_store.relaying import same_server
+from tests.kits.data.extracts import add_months
 from tests.kits.data.history import CHURN, History, moment
 from tests.kits.data.parity import database_copy
 from tests.kits.service.serving import USER, write_users
@@ -144,6 +145,7 @@ def test_a_view_whose_first_snapshot_came_later_is_empty_beside_views_that_are_n
     """As of a moment of which one table alone has rows."""
     early = moment(in_either_store.plan.as_of(0)) - timedelta(days=31)
     with psycopg.connect(in_either_store.settings.conninfo()) as connection:
+        add_months(connection, ["payments_agg_90d"], early, early)
         connection.execute("INSERT INTO payments_agg_90d VALUES ('early', %s, %s, 7)", (early, early))
         files = '{"payments_agg_90d.csv": {"sha256": "", "rows": 1, "new_rows": 1}}'
         connection.execute(

@@ -1,4 +1,4 @@
-"""Each estimator of the table, fitted, saved, loaded and compiled: what docs/estimators.md says of it."""
+"""Each estimator of the table, fitted, saved, loaded and compiled: what docs/models/estimators.md says of it."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from training.models.fitting.servable import check_fitted, check_on_sample
 from training.targets import rules_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-PAGE = PROJECT / "docs" / "estimators.md"
+PAGE = PROJECT / "docs" / "models" / "estimators.md"
 
 
 def parameters() -> list[Any]:

@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 
 from asof.errors import FeatureContractMismatch
-from asof.features.feast_registry import read_all
+from asof.features.feast.registry import read_all
 from asof.features.feature_store import configuration
 from asof.use_cases import raw_tables
 from online_store.erasing import Rows, counts, deletes, in_feast_table, in_view

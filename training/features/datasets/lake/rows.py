@@ -17,7 +17,7 @@ import pyarrow as arrow
 from pyarrow import compute, dataset
 
 from asof.errors import ConfigurationError, TrainingSetError
-from asof.features.feast_import import import_feast
+from asof.features.feast.imports import import_feast
 from asof.features.feature_contract import FeatureContract
 from asof.features.feature_store import quiet
 from asof.features.join_keys import require_keys

@@ -16,7 +16,7 @@ def run(script: str) -> str:
 def test_messages_are_loaded_without_feast_in_sys_modules() -> None:
     output = run("""
 import sys
-from asof.features.feast_messages import feast_messages
+from asof.features.feast.messages import feast_messages
 view = feast_messages().feature_view()
 view.spec.name = "users_fv"
 print(view.SerializeToString().hex())
@@ -30,7 +30,7 @@ def test_feast_is_complete_when_imported_concurrently_or_later() -> None:
     output = run("""
 import sys, threading, warnings
 sys.setswitchinterval(1e-5)
-from asof.features.feast_messages import feast_messages
+from asof.features.feast.messages import feast_messages
 start, seen = threading.Barrier(6), []
 
 def whole():

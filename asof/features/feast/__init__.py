@@ -1,0 +1,1 @@
+"""Feast, read without importing it (generated messages, tables of the registry), and a faster import of it."""

@@ -1,0 +1,1 @@
+"""Environments of the peers that need other packages than the lock's."""

@@ -1,0 +1,1 @@
+"""The model card: one page of HTML for each kind of target."""
