@@ -3,6 +3,7 @@
 scikit-learn's own cache of steps is on the disk, and hashes rows with joblib: it takes longer than it saves.
 """
 
+import copy
 import hashlib
 import pickle
 from collections.abc import Callable, Collection, Iterator
@@ -26,15 +27,19 @@ class FittedSteps:
         return partial(self._once, fit, ignore)
 
     def _once(self, fit: Callable[..., Any], ignore: Collection[str], *given: Any, **options: Any) -> Any:
+        """A copy of what is kept, since a later step may change rows in place."""
         compared = {name: value for name, value in options.items() if name not in ignore}
-        content = pickle.dumps((given, compared))
+        try:
+            content = pickle.dumps((given, compared))
+        except (pickle.PicklingError, AttributeError, TypeError):  # such as a lambda in a step
+            return fit(*given, **options)
         key = hashlib.blake2b(content).digest()
         if key in self._fitted:
-            return self._fitted[key]
+            return copy.deepcopy(self._fitted[key])
         fitted = fit(*given, **options)
         self._room -= len(content)
         if self._room >= 0:
-            self._fitted[key] = fitted
+            self._fitted[key] = copy.deepcopy(fitted)
         return fitted
 
     def __deepcopy__(self, memo: object) -> "FittedSteps":
