@@ -88,7 +88,7 @@ def import_skops() -> Any:
         return importlib.import_module("skops.io")
     finally:
         for name in hidden:
-            del sys.modules[name]
+            sys.modules.pop(name, None)  # another thread may have been here
 
 
 def untrusted_types(content: bytes) -> list[str]:
