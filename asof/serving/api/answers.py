@@ -1,6 +1,6 @@
 """The answers of the service as pydantic models, which also describe them in the OpenAPI document."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -176,7 +176,7 @@ def model_answer(
     """The answer of GET /model, with digests in place of definitions: callers may not see the queries."""
     facts, contract = model.facts, model.facts.contract
     return ModelAnswer(
-        **vars(facts)
+        **{each.name: getattr(facts, each.name) for each in fields(facts)}
         | identity(model, lineage)
         | {
             "asof_version": __version__,

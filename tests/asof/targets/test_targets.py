@@ -1,5 +1,6 @@
 """Targets and outputs: what is refused, what a score says, and facts of models from before there were targets."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -140,7 +141,7 @@ def test_facts_of_before_are_of_two_classes_and_those_of_another_target_come_bac
     assert ModelFacts.from_dict(old) == facts
     assert facts.output == BinaryOutput(facts.threshold or 0)
     for output in (LEVELS, HOURS, CAREFUL):
-        made = ModelFacts(**{**vars(facts), **output.facts()})
+        made = replace(facts, **output.facts())
         assert ModelFacts.from_dict(made.to_dict()).output == output
         with pytest.raises(ModelError, match=r"[Tt]rain again"):
             Binary(("a", "b")).check_output(made.output)

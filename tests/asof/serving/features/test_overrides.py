@@ -1,5 +1,6 @@
 """Overrides against a contract: each type of the store, and what is none of its values."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ CONTRACT = FeatureContract("s", "id", tuple(Feature(each.lower(), "a_fv", each) 
 
 def ranges(**ranges: tuple[float, float]) -> TrainingRanges:
     facts: ModelFacts = facts_of(CONTRACT)
-    return TrainingRanges(type(facts)(**{**vars(facts), "ranges": ranges}))
+    return TrainingRanges(replace(facts, ranges=ranges))
 
 
 def values(**asked: Any) -> Any:
