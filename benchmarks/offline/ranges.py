@@ -1,7 +1,7 @@
 """What the engines cost for a range of 100,000 users, beside the same ranges in one process.
 
 Each engine has one worker, so that none is faster by working on two ranges at once: what is compared is the median time
-from the end of one range to that of the next. Starting the workers is measured apart, and so is a range in which
+from the end of one range to that of the next. Starting the workers is measured separately, and so is a range in which
 nothing is done: that is what an engine adds, and other work on the machine hides it least.
 
 `python -m benchmarks.offline.ranges ENGINE VERSION USERS`, with ASOF_POSTGRES_URL set to a database that

@@ -22,10 +22,10 @@ def no_start(_: World, __: Path) -> Iterator[Started]:
 
 
 def test_a_peer_that_does_not_start_is_left_out_with_its_reason() -> None:
-    told, world = list[str](), World(*[{}] * 9)  # type: ignore[arg-type]
-    rows, left_out = closed_loops([Peer("peer", "A peer", "part", no_start)], world, QUICK, told.append)
+    progress, world = list[str](), World(*[{}] * 9)  # type: ignore[arg-type]
+    rows, left_out = closed_loops([Peer("peer", "A peer", "part", no_start)], world, QUICK, progress.append)
     assert (rows, left_out) == ([], {"A peer": "There is no such server."})
-    assert told[-1] == "LEFT OUT, A peer: There is no such server."
+    assert progress[-1] == "LEFT OUT, A peer: There is no such server."
 
 
 def test_an_environment_without_an_index_names_the_next_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
